@@ -1,0 +1,1 @@
+"""Measurements and load, runnable by anybody; development only."""

@@ -1,0 +1,140 @@
+"""Applying alone: threads that call counters/ in one process, against a Datastore of any make."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from google.cloud import ndb
+
+from bench.proof import Proof, Sums
+from counters.applying import Applier
+from counters.committing import GroupCommitter
+from counters.database import Database
+from counters.settings import Settings
+from counters.slots import Slot
+from counters.tasks import TaskInfo
+from counters.updating import HANDLER, CounterUpdates, Registry
+
+PROJECT = "local-project"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How fast increments of one hot counter were applied."""
+
+    increments: int
+    seconds: float
+    is_exact: bool
+
+    @property
+    def per_s(self) -> float:
+        return self.increments / self.seconds
+
+
+def apply_in_groups(address: str, count: int, threads: int = 64) -> Applied:
+    """Ours: each increment a task with a record, applied exactly once, in groups."""
+    counter = f"b{secrets.token_hex(4)}"
+    with _client_of(address):
+        settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+        database = Database(PROJECT)
+        slot = Slot(settings.slots)
+        work = CounterUpdates(Registry(database, settings.shards), slot)
+        applier = Applier(work, database, settings, slot)
+        committer = GroupCommitter(applier.apply, slot, settings.group_size)
+    body = b'{"counter":"%s","amount":1}' % counter.encode()
+
+    def task(number: int) -> TaskInfo:
+        return TaskInfo(
+            name=f"{secrets.token_hex(8)}-{number}",
+            queue="counter-updates-0",
+            path=f"/{HANDLER}",
+            content_type="application/json",
+            body=body,
+            enqueued_at=datetime.now(UTC),
+        )
+
+    committer.commit(applier.receive(task(-1)))  # registers the counter, opens the connection
+    seconds = _run(lambda number: committer.commit(applier.receive(task(number))), count, threads)
+    shards = Proof(address, PROJECT).shards([counter])
+    return Applied(count, seconds, shards == Sums(count + 1, count + 1))
+
+
+class BenchCounter(ndb.Model):
+    """The classic sample's counter: one entity, nothing that survives a redelivery."""
+
+    count = ndb.IntegerProperty(indexed=False, default=0)
+
+
+def apply_classically(address: str, count: int, threads: int = 8) -> Applied:
+    """The classic way, with google-cloud-ndb as it is: one transaction of its own for each increment."""
+    with _client_of(address):
+        client = ndb.Client(project=PROJECT)
+    name = f"b{secrets.token_hex(4)}"
+
+    def add() -> None:
+        counter = BenchCounter.get_by_id(name) or BenchCounter(id=name)
+        counter.count += 1
+        counter.put()
+
+    def increment(number: int) -> None:  # noqa: ARG001 - all are alike
+        with client.context():
+            ndb.transaction(add, retries=50)
+
+    seconds = _run(increment, count, threads)
+    with client.context():
+        value = BenchCounter.get_by_id(name).count
+    return Applied(count, seconds, value == count)
+
+
+def _run(increment: Callable[[int], object], count: int, threads: int) -> float:
+    """Seconds that `threads` took to call `increment` with each number up to `count`."""
+    numbers = iter(range(count))
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for number in _shared(numbers, lock):
+                increment(number)
+        except Exception as error:  # noqa: BLE001 - raised again by the caller
+            failures.append(error)
+
+    lock = threading.Lock()
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    started = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise failures[0]
+    return time.monotonic() - started
+
+
+def _shared(numbers: Iterator[int], lock: threading.Lock) -> Iterable[int]:
+    while True:
+        with lock:
+            number = next(numbers, None)
+        if number is None:
+            return
+        yield number
+
+
+@contextmanager
+def _client_of(address: str) -> Iterator[None]:
+    """Clients that are made in this block talk to `address`."""
+    before = os.environ.get("DATASTORE_EMULATOR_HOST")
+    os.environ["DATASTORE_EMULATOR_HOST"] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DATASTORE_EMULATOR_HOST"]
+        else:
+            os.environ["DATASTORE_EMULATOR_HOST"] = before

@@ -1,0 +1,20 @@
+"""A counter's own page: its shards, and its share of retries."""
+
+from __future__ import annotations
+
+from counters import reading
+from counters.increments import parse_counter_name
+from default.admin.handler import AdminReadHandler
+from default.problems import Problem
+
+
+class CounterPageHandler(AdminReadHandler):
+    """GET /admin/counters/NAME"""
+
+    def get(self, name: str) -> None:
+        parse_counter_name(name)
+        counter = reading.counter(self.process.database, name)
+        if counter is None:
+            raise Problem(404, f"There is no counter {name!r}.", field="counter", value=name)
+        busiest = max((abs(shard.value) for shard in counter.shards), default=0)
+        self.admin_page("admin/counter.html", counter=counter, busiest=busiest)

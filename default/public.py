@@ -1,0 +1,94 @@
+"""The public page: the counters, a button to add one to each, and a form to start or change one."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from counters import naming, reading
+from counters.enqueueing import State
+from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
+from counters.tasks import TaskFailure
+from default.api import not_enqueued, parse_prefix
+from default.handler import Handler, ReadHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The increment that this page's last form sent, on its way into its counter."""
+
+    task: str
+    counter: str
+    amount: int | None
+    state: str
+    value: int | None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.state != "pending"
+
+
+class HomeHandler(ReadHandler):
+    """GET / is the page; GET /live is the part of it that changes, for script to put in its place."""
+
+    def get(self) -> None:
+        problem = None
+        prefix, cursor = self.query("prefix"), self.query("cursor") or None
+        try:
+            counters = reading.page(self.process.database, cursor=cursor, prefix=parse_prefix(prefix))
+            arrival = self._arrival()
+        except TaskFailure as failure:
+            counters, arrival = reading.CounterPage([], None), None
+            problem = f"The counters can't be read just now. {failure}"
+        except InvalidPayload:
+            counters, arrival = reading.CounterPage([], None), None
+        self.page(
+            "_public.html" if self.request.path == "/live" else "public.html",
+            status=503 if problem else 200,
+            counters=counters,
+            arrival=arrival,
+            duplicate=self.query("was") == State.DUPLICATE,
+            problem=problem,
+            prefix=prefix,
+            cursor=cursor,
+            open_to_caller=self.process.settings.api_access == "open" or self.caller.is_admin,
+            form_key=secrets.token_hex(12),
+            live="/live"
+            + _address(prefix, cursor, self.query("task"), self.query("counter"), self.query("was"))[1:],
+        )
+
+    def _arrival(self) -> Arrival | None:
+        try:
+            task = naming.parse_task_name(self.query("task"))
+            counter = parse_counter_name(self.query("counter"))
+        except InvalidPayload:
+            return None
+        state = reading.task(self.process.database, self.process.queues, task)
+        if state is None:
+            return None
+        value = reading.counter(self.process.database, counter)
+        return Arrival(task, counter, state.amount, state.state, value.value if value else None)
+
+
+class FormHandler(Handler):
+    """POST /counters/NAME/increments, or /counters/increments where the form names the counter."""
+
+    def post(self, name: str = "") -> None:
+        self.require_increment_rights(by_page=True)
+        increment = Increment(
+            parse_counter_name(name or self.field("counter").strip()),
+            parse_amount(self.field("amount", "1").strip()),
+        )
+        answer = self.process.increment(increment, naming.parse_idempotency_key(self.field("key") or None))
+        if answer.state not in (State.ENQUEUED, State.DUPLICATE, State.ACCEPTED):
+            raise not_enqueued(answer)
+        prefix, cursor = self.field("prefix"), self.field("cursor")
+        self.see_other(_address(prefix, cursor or None, answer.task, increment.counter, answer.state))
+
+
+def _address(prefix: str, cursor: str | None, task: str, counter: str, was: str) -> str:
+    """The page's address, with those of the values that say something."""
+    values = {"prefix": prefix, "cursor": cursor, "task": task, "counter": counter, "was": was}
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/?{query}" if query else "/"

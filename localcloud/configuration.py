@@ -1,0 +1,252 @@
+"""The application as its YAML files describe it: app.yaml and its kin, read by Google's own parsers.
+
+What Google's parsers accept is accepted; what they refuse becomes one line that names file, line and key.
+queue.yaml and index.yaml are only told apart here: the processes that use them read them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.appengine.api import appinfo, dispatchinfo, validation, yaml_errors
+
+from localcloud import routing
+
+_KEY = re.compile(r"^\s*(?:-\s+)*[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
+_UNKNOWN_KEY = re.compile(r"Unexpected attribute '([^']*)'")
+_KEY_IN_MESSAGE = re.compile(r"to attribute '([^']+)'")
+_ASSIGNMENT = re.compile(r"Unable to assign value .*? to attribute '[^']+':\s*", re.DOTALL)
+_MARK = re.compile(r"\n  in \"<.*", re.DOTALL)
+_DEFAULT_EXPIRATION_SECONDS = 600
+
+# Real service: what gunicorn gets when a file names no entrypoint (Python 3 runtime: main.py with an `app`).
+_DEFAULT_ENTRYPOINT = "exec gunicorn --bind :$PORT --threads 8 --timeout 0 main:app"
+
+
+class ConfigurationError(Exception):
+    """A file or an option is wrong. The text is one line: where, what was found, what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, as one YAML file describes it."""
+
+    name: str
+    file: Path
+    routes: routing.ServiceRoutes
+    entrypoint: str
+    runtime: str = "python313"
+    version: str | None = None
+    instance_class: str = "F1"
+    env_variables: Mapping[str, str] = field(default_factory=dict)
+    # Real service: automatic scaling with `inbound_services: [warmup]` gets GET /_ah/warmup, basic and manual
+    # scaling GET /_ah/start.
+    first_request: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the program runs, and what its static files are relative to."""
+        return self.file.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """All that was named on the command line."""
+
+    services: Mapping[str, Service]
+    routes: routing.Routes
+    queue_file: Path | None = None
+    index_file: Path | None = None
+    dispatch_file: Path | None = None
+
+
+def load_application(files: Iterable[Path]) -> Application:
+    """Read and check the files, whatever their order. index.yaml beside the first service is taken by itself.
+
+    Raises ConfigurationError.
+    """
+    services: list[Service] = []
+    others: dict[str, Path] = {}
+    for file in files:
+        what = _kind_of(file)
+        if what == "service":
+            services.append(load_service(file))
+        elif what in others:
+            raise ConfigurationError(f"{file}: {others[what]} is a {what} file already; name only one")
+        else:
+            others[what] = file
+    if not services:
+        raise ConfigurationError("no file describes a service: name app.yaml")
+    _refuse_twins(services)
+    dispatch_file = others.get("dispatch")
+    rules = load_dispatch(dispatch_file) if dispatch_file else []
+    try:
+        routes = routing.routes((service.routes for service in services), rules)
+    except ValueError as error:
+        raise ConfigurationError(f"{dispatch_file}: {error}") from error
+    beside = services[0].folder / "index.yaml"
+    return Application(
+        services={service.name: service for service in services},
+        routes=routes,
+        queue_file=others.get("queue"),
+        index_file=others.get("index") or (beside if beside.is_file() else None),
+        dispatch_file=dispatch_file,
+    )
+
+
+def load_service(file: Path) -> Service:
+    """Read one service's file. Raises ConfigurationError."""
+    text = _read(file)
+    info = _parse(file, text, appinfo.LoadSingleAppInfo)
+    if not info.runtime:
+        raise ConfigurationError(
+            f"{file}: the key 'runtime' is missing; expected for example runtime: python313"
+        )
+    variables = dict(info.env_variables or {})
+    name = info.service or info.module or routing.DEFAULT_SERVICE
+    expiration = _seconds(info.default_expiration, _DEFAULT_EXPIRATION_SECONDS)
+    scales_by_hand = bool(info.manual_scaling or info.basic_scaling)
+    warms_up = "warmup" in (info.inbound_services or ())
+    return Service(
+        name=name,
+        file=file.absolute(),
+        routes=routing.ServiceRoutes(
+            name, tuple(_handler(file, text, entry, expiration) for entry in info.handlers or ())
+        ),
+        entrypoint=info.entrypoint or _DEFAULT_ENTRYPOINT,
+        runtime=info.runtime,
+        version=info.version,
+        instance_class=info.instance_class or ("B2" if scales_by_hand else "F1"),
+        env_variables={str(variable): str(value) for variable, value in variables.items()},
+        first_request="/_ah/start" if scales_by_hand else "/_ah/warmup" if warms_up else None,
+    )
+
+
+def load_dispatch(file: Path) -> list[routing.DispatchRule]:
+    """Read dispatch.yaml. Raises ConfigurationError."""
+    info = _parse(file, _read(file), dispatchinfo.LoadSingleDispatch)
+    return [routing.dispatch_rule(entry.url, entry.service or entry.module) for entry in info.dispatch or ()]
+
+
+def _kind_of(file: Path) -> str:
+    """By name where the name is App Engine's own, else by the first key that tells."""
+    if file.name in ("queue.yaml", "dispatch.yaml", "index.yaml", "queue.yml", "dispatch.yml", "index.yml"):
+        _read(file)
+        return file.stem
+    if file.stem == "cron":
+        raise ConfigurationError(f"{file}: cron jobs are not run locally; leave the file out")
+    for line in _read(file).splitlines():
+        key = re.match(r"(queue|dispatch|indexes)\s*:", line)
+        if key:
+            return {"queue": "queue", "dispatch": "dispatch", "indexes": "index"}[key.group(1)]
+    return "service"
+
+
+def _refuse_twins(services: list[Service]) -> None:
+    by_name: dict[str, Service] = {}
+    for service in services:
+        twin = by_name.setdefault(service.name, service)
+        if twin is not service:
+            raise ConfigurationError(
+                f"{service.file}: the service {service.name!r} is described by {twin.file} already; "
+                "give one of them another name under `service:`"
+            )
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: can't be read: {error}") from error
+
+
+def _parse(file: Path, text: str, load: Callable[[str], Any]) -> Any:
+    """`load(text)`; every way in which Google's parsers refuse becomes one ConfigurationError."""
+    try:
+        return load(text)
+    except yaml_errors.EventError as error:
+        raise ConfigurationError(_place(file, text, error.event.start_mark.line, str(error.cause))) from error
+    except yaml_errors.EventListenerYAMLError as error:
+        mark = getattr(error.cause, "problem_mark", None) or getattr(error.cause, "context_mark", None)
+        problem = getattr(error.cause, "problem", None) or str(error.cause)
+        raise ConfigurationError(
+            _place(file, text, mark.line if mark else 0, f"not YAML: {problem}")
+        ) from error
+    except (appinfo.appinfo_errors.Error, validation.ValidationError, yaml_errors.Error, ValueError) as error:
+        if not text.strip():
+            raise ConfigurationError(f"{file}: the file is empty") from error
+        raise ConfigurationError(f"{file}: {_one_line(str(error) or type(error).__name__)}") from error
+    except dispatchinfo.Error as error:
+        raise ConfigurationError(f"{file}: {_one_line(str(error))}") from error
+
+
+def _place(file: Path, text: str, line: int, problem: str) -> str:
+    """`app.yaml, line 7, key 'login': ...`; `line` counts from 0."""
+    lines = text.splitlines()
+    unknown = _UNKNOWN_KEY.search(problem)
+    if unknown:
+        problem = f"unknown key {unknown.group(1)!r}{_suggestion(unknown.group(1))}"
+    named = unknown or _KEY_IN_MESSAGE.search(problem)
+    # Google's parsers point at the event after the key; a block's end lies below what it speaks of.
+    line = min(line, max(len(lines) - 1, 0))
+    while line > 0 and not lines[line].strip():
+        line -= 1
+    key = named.group(1) if named else _key_at(lines, line)
+    where = f"{file}, line {line + 1}" + (f", key {key!r}" if key else "")
+    return f"{where}: {_one_line(problem)}"
+
+
+def _key_at(lines: list[str], line: int) -> str | None:
+    for text in reversed(lines[: line + 1]):
+        found = _KEY.match(text)
+        if found:
+            return found.group(1)
+    return None
+
+
+def _suggestion(key: str) -> str:
+    import difflib  # only on the way out
+
+    known = [*appinfo.AppInfoExternal.ATTRIBUTES, *appinfo.URLMap.ATTRIBUTES, "dispatch", "url"]
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _one_line(problem: str, limit: int = 300) -> str:
+    if problem.startswith("Unknown url handler type"):
+        return "a handler needs one of script, static_dir and static_files"
+    line = " ".join(_ASSIGNMENT.sub("", _MARK.sub("", problem)).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _seconds(expiration: str | None, default: int) -> int:
+    return int(appinfo.ParseExpiration(expiration)) if expiration else default
+
+
+def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> routing.Handler:
+    what = entry.GetHandlerType()
+    kind = {"static_dir": routing.Kind.STATIC_DIR, "static_files": routing.Kind.STATIC_FILES}.get(what)
+    try:
+        pattern = routing.compile_url(entry.url, static_dir=kind is routing.Kind.STATIC_DIR)
+    except ValueError as error:
+        lines = text.splitlines()
+        line = next((number for number, content in enumerate(lines) if entry.url in content), 0)
+        raise ConfigurationError(f"{file}, line {line + 1}, key 'url': {error}") from error
+    return routing.Handler(
+        url=entry.url,
+        pattern=pattern,
+        kind=kind or routing.Kind.SCRIPT,
+        login=routing.Login(entry.login or "optional"),
+        redirects_to_login=entry.auth_fail_action != "unauthorized",
+        secure=entry.secure if entry.secure in ("always", "never") else "optional",
+        path=getattr(entry, what) if kind else "",
+        mime_type=entry.mime_type,
+        expiration_seconds=_seconds(entry.expiration, default_expiration),
+        http_headers={str(name): str(value) for name, value in (entry.http_headers or {}).items()},
+    )

@@ -1,0 +1,161 @@
+"""How each process of the local cloud is started: its command, its environment, its port."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.configuration import Application, Service
+from localcloud.supervisor.environment import Cloud, loopback_only, service_environment
+from localcloud.supervisor.options import Options
+from localcloud.supervisor.ports import FreePorts
+from localcloud.supervisor.process import Command
+
+_INSIDE = "127.0.0.1"
+PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One process of a service, on a port that is its own for as long as the local cloud runs."""
+
+    service: str
+    label: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{_INSIDE}:{self.port}"
+
+
+class Commands:
+    """Draws the ports once, and writes the command of every process."""
+
+    def __init__(self, options: Options, application: Application, data: Path) -> None:
+        self._options = options
+        self._application = application
+        self._data = data
+        self._deployment = time.strftime("%Y%m%dt%H%M%S")
+        ports = FreePorts(_INSIDE)
+        self.port = options.port or ports.take()
+        given_datastore = os.environ.get("DATASTORE_EMULATOR_HOST")
+        given_tasks = os.environ.get("CLOUD_TASKS_EMULATOR_HOST")
+        self.starts_datastore = given_datastore is None
+        self.starts_tasks = given_tasks is None
+        self.real_datastore_address = given_datastore or f"{_INSIDE}:{options.datastore_port or ports.take()}"
+        self.real_tasks_address = given_tasks or f"{_INSIDE}:{options.tasks_port or ports.take()}"
+        self.datastore_http = f"{_INSIDE}:{ports.take()}" if self.starts_datastore else None
+        self.tasks_http = f"{_INSIDE}:{ports.take()}" if self.starts_tasks else None
+        # With faults, the services' way to both servers leads through the proxy that makes them.
+        self.faults_http = f"{_INSIDE}:{ports.take()}" if options.faults else None
+        self.datastore_address = (
+            f"{_INSIDE}:{ports.take()}" if options.faults else self.real_datastore_address
+        )
+        self.tasks_address = f"{_INSIDE}:{ports.take()}" if options.faults else self.real_tasks_address
+        self.instances: Mapping[str, list[Instance]] = {
+            name: [
+                Instance(name, _label(name, number, options.instances.get(name, 1)), ports.take())
+                for number in range(1, options.instances.get(name, 1) + 1)
+            ]
+            for name in application.services
+        }
+
+    def datastore(self) -> Command:
+        options = self._options
+        arguments = _module("datastore") + _listen(self.real_datastore_address)
+        arguments += ["--data", str(self._data / "datastore.sqlite3")]
+        arguments += ["--http-port", _port(self.datastore_http)]
+        for ttl in options.ttl:
+            arguments += ["--ttl", ttl]
+        if self._application.index_file:
+            arguments += ["--require-indexes", str(self._application.index_file)]
+        if options.transaction_idle_seconds is not None:
+            arguments += ["--transaction-idle-seconds", str(options.transaction_idle_seconds)]
+        return self._platform("datastore", arguments)
+
+    def tasks(self) -> Command:
+        options, application = self._options, self._application
+        arguments = _module("tasks") + _listen(self.real_tasks_address)
+        arguments += ["--data", str(self._data / "tasks.sqlite3"), "--http-port", _port(self.tasks_http)]
+        arguments += ["--project", options.project, "--location", options.region]
+        if application.queue_file:
+            arguments += ["--queues", str(application.queue_file)]
+        return self._platform("tasks", arguments + self._targets())
+
+    def frontend(self) -> Command:
+        options = self._options
+        arguments = [*_module("frontend"), "--host", options.host, "--port", str(self.port)]
+        arguments += ["--data", str(self._data)]
+        if self._application.dispatch_file:
+            arguments += ["--dispatch", str(self._application.dispatch_file)]
+        if options.allows_any_host:
+            arguments.append("--any-host")
+        return self._platform("frontend", arguments + self._targets())
+
+    def faults(self) -> Command:
+        arguments = [*_module("faults"), *_listen(self.datastore_address)]
+        arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
+        arguments += ["--tasks-port", _port(self.tasks_address), "--http-port", _port(self.faults_http)]
+        return self._platform("faults", [*arguments, "--script", str(self._options.faults)])
+
+    def instance(self, service: Service, instance: Instance) -> Command:
+        """Real service: the entrypoint runs through a shell, in the application's folder."""
+        cloud = Cloud(
+            project=self._options.project,
+            region=self._options.region,
+            deployment=self._deployment,
+            datastore_address=self.datastore_address,
+            tasks_address=self.tasks_address,
+            overrides=self._options.environment,
+        )
+        environment = service_environment(service, cloud, instance.port, instance.label)
+        return Command(
+            label=instance.label,
+            arguments=["/bin/sh", "-c", loopback_only(service.entrypoint)],
+            environment=environment,
+            folder=service.folder,
+            stop_seconds=8.0,
+            leads=service.entrypoint.startswith("exec "),  # as Google's parser writes a plain command
+        )
+
+    def _platform(self, name: str, arguments: list[str]) -> Command:
+        package_folder = str(Path(__file__).parents[2])
+        paths = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+        return Command(
+            label=name,
+            arguments=arguments,
+            environment={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)},
+            folder=Path.cwd(),
+            ready_line=f"localcloud.{name} ready on",
+        )
+
+    def _targets(self) -> list[str]:
+        arguments: list[str] = []
+        for name, instances in self.instances.items():
+            urls = ",".join(instance.url for instance in instances)
+            arguments += ["--target", f"{name}={urls}"]
+        for service in self._application.services.values():
+            arguments += ["--app", str(service.file)]
+        return arguments
+
+
+def _label(service: str, number: int, count: int) -> str:
+    name = f"{service}-service" if service in PLATFORM_LABELS else service
+    return f"{name}-{number}" if count > 1 else name
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", f"localcloud.{name}"]
+
+
+def _listen(address: str) -> list[str]:
+    host, _, port = address.rpartition(":")
+    return ["--host", host, "--port", port]
+
+
+def _port(address: str | None) -> str:
+    return address.rpartition(":")[2] if address else "0"

@@ -1,0 +1,107 @@
+"""Ports: free ones for what is inside, and a clear word when the wished one is taken."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+# Below the range from which the system takes ports for outgoing connections (32768 and up): a process that
+# is restarted must find its port unused.
+_FIRST, _LAST = 20_000, 32_000
+_BLOCK = 20
+
+
+class PortTakenError(Exception):
+    """The text is one line: which port, who holds it, what to do."""
+
+
+class FreePorts:
+    """Hands out ports that nobody listens on, each once.
+
+    Every process begins in a block of its own, so that several local clouds that start at the same moment do
+    not draw the same number between the test and the use.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._candidates = self._count_up(os.getpid())
+
+    def take(self) -> int:
+        for port in self._candidates:
+            if is_free(self._host, port):
+                return port
+        raise PortTakenError(f"no port from {_FIRST} to {_LAST} is free on {self._host}")
+
+    @staticmethod
+    def _count_up(seed: int) -> Iterator[int]:
+        span = _LAST - _FIRST
+        start = seed * _BLOCK % span
+        for step in range(span):
+            yield _FIRST + (start + step) % span
+
+
+def is_free(host: str, port: int) -> bool:
+    """Could a server listen there now?"""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Does something accept connections there now?"""
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def require_free(host: str, port: int, option: str, patience_seconds: float = 1.5) -> None:
+    """Raise PortTakenError unless `port` is free, or becomes so in a moment: a stack that was killed with
+    SIGKILL needs that moment to vanish. Also for a host that this machine does not have.
+    """
+    if not is_free(host, 0):
+        raise PortTakenError(
+            f"--host {host}: this machine has no such address; expected for example 127.0.0.1"
+        )
+    deadline = time.monotonic() + patience_seconds
+    while port and not is_free(host, port):
+        if time.monotonic() > deadline:
+            raise PortTakenError(_complaint(host, port, option))
+        time.sleep(0.05)
+
+
+def _complaint(host: str, port: int, option: str) -> str:
+    if port < 1024 and os.geteuid() != 0:
+        return f"{option} {port}: ports below 1024 need more rights; expected for example {option} 8080"
+    make = f"make run PORT={port + 1}, or " if option == "--port" else ""
+    return f"port {port} on {host} is taken{_holder(port)}. Choose another: {make}{option} {port + 1}"
+
+
+def _holder(port: int) -> str:
+    """`, by python (process 123)` where the system tells, else a hint how to ask."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in (row.split() for row in rows):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for descriptors in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+        try:
+            if any(str(link.readlink()) in inodes for link in descriptors.iterdir()):
+                process = descriptors.parent
+                return f", by {(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue
+    return f" (to see by whom: lsof -i :{port})"

@@ -1,0 +1,132 @@
+"""The HTTP request that a delivery is: request line, headers and body, as the handler gets them."""
+
+import random
+from collections.abc import Iterable
+
+from localcloud.tasks.delivery import Delivery
+from localcloud.tasks.http_target import Destination
+from localcloud.tasks.messages import HTTP_METHODS, Message
+
+APP_ENGINE_USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
+HTTP_USER_AGENT = "Google-Cloud-Tasks"
+# Real service: requests of the queue come from this address (App Engine firewall documentation).
+QUEUE_ADDRESS = "0.1.0.2"
+
+# What a creator may not set, or what would change where the request ends. Hop-by-hop headers belong to one
+# connection, which is ours.
+_NEVER_SENT = frozenset(
+    {
+        "host",
+        "content-length",
+        "connection",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+    }
+)
+_NEVER_SENT_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
+
+
+def app_engine_request(
+    delivery: Delivery, host: str, random_bits: random.Random, *, fails_fast: bool
+) -> bytes:
+    """The request for a handler of the application."""
+    request = delivery.message.app_engine_http_request
+    lines = [
+        f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\nHost: {host}\r\n",
+    ]
+    _add_task_headers(lines, delivery, "X-AppEngine-")
+    if fails_fast:
+        # Real service: set where a request must not wait for an instance to start (manual and basic scaling).
+        lines.append("X-AppEngine-FailFast: true\r\n")
+    lines.append(
+        f"X-AppEngine-User-IP: {QUEUE_ADDRESS}\r\nX-Forwarded-For: {QUEUE_ADDRESS}\r\n"
+        "X-Forwarded-Proto: http\r\n"
+        f"X-Cloud-Trace-Context: {random_bits.getrandbits(128):032x}/{random_bits.getrandbits(63)};o=0\r\n"
+    )
+    return _assembled(lines, app_engine_headers(request), request.body, HTTP_METHODS[request.http_method])
+
+
+def app_engine_headers(request: Message) -> dict[str, str]:
+    """The creator's headers, with the service's defaults and without what a creator may not set."""
+    headers = creators_headers(request.headers.items())
+    names = {name.lower(): name for name in headers}
+    agent = names.get("user-agent", "User-Agent")
+    # Real service: a User-Agent of one's own gets the default one appended (AppEngineHttpRequest.headers).
+    headers[agent] = (
+        f"{headers[agent]} {APP_ENGINE_USER_AGENT}" if agent in headers else APP_ENGINE_USER_AGENT
+    )
+    if request.body and "content-type" not in names:
+        headers["Content-Type"] = "application/octet-stream"
+    return headers
+
+
+def http_request(delivery: Delivery, request: Message, to: Destination, authorization: str | None) -> bytes:
+    """The request for an HTTP target; `request` is the HttpRequest as its queue has changed it."""
+    method = HTTP_METHODS[request.http_method]
+    lines = [f"{method} {to.path} HTTP/1.1\r\nHost: {to.host_header}\r\n"]
+    _add_task_headers(lines, delivery, "X-CloudTasks-")
+    headers = creators_headers(request.headers.items())
+    for name in [name for name in headers if name.lower() == "user-agent"]:
+        del headers[name]
+    headers["User-Agent"] = HTTP_USER_AGENT
+    if authorization is not None:
+        for name in [name for name in headers if name.lower() == "authorization"]:
+            del headers[name]
+        headers["Authorization"] = authorization
+    # Real service: a body is ignored when the queue turns the method into one that has none
+    # (HttpTarget.http_method).
+    body = request.body if method in ("POST", "PUT", "PATCH") else b""
+    return _assembled(lines, headers, body, method)
+
+
+def creators_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Those of a creator's headers that are sent.
+
+    Real service: Host, X-Google-* and X-AppEngine-* can't be set (AppEngineHttpRequest.headers).
+    We differ: whether the service refuses such a task or drops the header is not documented; here it is
+    dropped. An underscore counts as a hyphen, as it does for a WSGI server: X_AppEngine_TaskName would reach
+    a handler as X-AppEngine-TaskName.
+    """
+    sent: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower().replace("_", "-")
+        if lower not in _NEVER_SENT and not lower.startswith(_NEVER_SENT_PREFIXES):
+            sent[name] = value
+    return sent
+
+
+def _add_task_headers(lines: list[str], delivery: Delivery, prefix: str) -> None:
+    task = delivery.task
+    seconds, micros = divmod(delivery.eta_us, 1_000_000)
+    lines.append(
+        f"{prefix}QueueName: {task.queue.id}\r\n{prefix}TaskName: {task.id}\r\n"
+        f"{prefix}TaskRetryCount: {delivery.retry_count}\r\n"
+        f"{prefix}TaskExecutionCount: {delivery.execution_count}\r\n"
+        # Real service: seconds since 1970; how many decimals is not documented. The SDK's stub prints
+        # microseconds.
+        f"{prefix}TaskETA: {seconds}.{micros:06d}\r\n"
+    )
+    previous = delivery.previous
+    if previous is not None and delivery.retry_count:
+        if previous.status is not None:
+            lines.append(f"{prefix}TaskPreviousResponse: {previous.status}\r\n")
+        # Real service: free text, not always there. Here it says what the log said of the previous attempt.
+        lines.append(f"{prefix}TaskRetryReason: {previous.text}\r\n")
+
+
+def _assembled(lines: list[str], headers: dict[str, str], body: bytes, method: str) -> bytes:
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {len(body)}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("utf-8") + body

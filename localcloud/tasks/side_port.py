@@ -1,0 +1,104 @@
+"""The HTTP side port: what tests and people ask for that the real API does not have."""
+
+import asyncio
+import json
+
+from aiohttp import web
+
+from localcloud.tasks.broker import Broker
+from localcloud.tasks.counts import Counts
+from localcloud.tasks.faults import FaultySender, fault_plan
+from localcloud.tasks.idle import wait_idle
+from localcloud.tasks.redelivery import Redelivery
+
+DEFAULT_IDLE_SECONDS = 30.0
+MAX_IDLE_SECONDS = 3600.0
+
+
+class SidePort:
+    """GET / (alive), GET /counts, GET /idle, POST /redeliver, and /faults to read, set and remove."""
+
+    def __init__(self, broker: Broker, counts: Counts, faults: FaultySender, redelivery: Redelivery) -> None:
+        self._broker = broker
+        self._counts = counts
+        self._faults = faults
+        self._redelivery = redelivery
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises OSError if it is taken."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/", self.alive),
+                web.get("/counts", self.counts),
+                web.get("/idle", self.idle),
+                web.post("/redeliver", self.redeliver),
+                web.get("/faults", self.faults),
+                web.post("/faults", self.set_faults),
+                web.delete("/faults", self.remove_faults),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stop listening; requests under way are cut off after half a second."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def alive(self, _: web.Request) -> web.Response:
+        return web.Response(text="Ok\n")
+
+    async def counts(self, _: web.Request) -> web.Response:
+        return web.json_response(self._counts.as_json())
+
+    async def idle(self, request: web.Request) -> web.Response:
+        """200 once nothing is pending or under way, 408 if that takes longer than `timeout` seconds."""
+        text = request.query.get("timeout", str(DEFAULT_IDLE_SECONDS))
+        try:
+            timeout_seconds = float(text)
+        except ValueError:
+            timeout_seconds = -1.0
+        if not 0 <= timeout_seconds <= MAX_IDLE_SECONDS:
+            return _bad(f"timeout is {text!r}. Expected seconds, 0 to {MAX_IDLE_SECONDS:g}.")
+        queue_id = request.query.get("queue")
+        if queue_id is not None and all(queue.id != queue_id for queue in self._broker.queues.values()):
+            return web.Response(status=404, text=f"There is no queue {queue_id!r}.\n")
+        if await wait_idle(self._broker, self._faults, timeout_seconds, queue_id):
+            return web.Response(text="idle\n")
+        return web.Response(status=408, text=f"Not idle after {timeout_seconds:g} s.\n")
+
+    async def redeliver(self, request: web.Request) -> web.Response:
+        """Deliver a finished task again: `task` by its short name, else the one that finished last."""
+        task_id, queue_id = request.query.get("task"), request.query.get("queue")
+        redelivered = self._redelivery.start(task_id, queue_id)
+        if redelivered is None:
+            return web.Response(status=404, text=f"No finished task {task_id or ''!r} is remembered.\n")
+        delivery, ended = redelivered
+        outcome = await asyncio.shield(ended)
+        answer = {"task": delivery.task.name, "status": outcome.status, "reason": outcome.reason}
+        return web.json_response(answer)
+
+    async def faults(self, _: web.Request) -> web.Response:
+        plan = self._faults.plan
+        return web.json_response(None if plan is None else plan.as_json())
+
+    async def set_faults(self, request: web.Request) -> web.Response:
+        try:
+            plan = fault_plan(json.loads(await request.text()))
+        except ValueError as error:
+            return _bad(f"Not a plan of faults: {error}.")
+        self._faults.plan = plan
+        return web.json_response(plan.as_json())
+
+    async def remove_faults(self, _: web.Request) -> web.Response:
+        self._faults.plan = None
+        return web.json_response(None)
+
+
+def _bad(message: str) -> web.Response:
+    return web.Response(status=400, text=f"{message}\n")

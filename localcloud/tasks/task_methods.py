@@ -1,0 +1,89 @@
+"""The methods of google.cloud.tasks.v2.CloudTasks that are about single tasks."""
+
+from localcloud.tasks.broker import Broker
+from localcloud.tasks.errors import invalid
+from localcloud.tasks.grpc_methods import Method
+from localcloud.tasks.messages import (
+    BASIC_VIEW,
+    FULL_VIEW,
+    CreateTaskRequest,
+    DeleteTaskRequest,
+    Empty,
+    GetTaskRequest,
+    ListTasksRequest,
+    ListTasksResponse,
+    Message,
+    RunTaskRequest,
+)
+from localcloud.tasks.pages import Pages, page_size
+from localcloud.tasks.task import LiveTask
+
+# Real service: the largest page, and the default (ListTasksRequest.page_size).
+MAX_PAGE_SIZE = 1000
+
+
+class TaskMethods:
+    """CreateTask, GetTask, ListTasks, DeleteTask, RunTask."""
+
+    def __init__(self, broker: Broker, pages: Pages) -> None:
+        self._broker = broker
+        self._pages = pages
+
+    def methods(self) -> dict[str, Method]:
+        return {
+            "CreateTask": Method(CreateTaskRequest, self.create_task),
+            "GetTask": Method(GetTaskRequest, self.get_task),
+            "ListTasks": Method(ListTasksRequest, self.list_tasks, lambda _, response: len(response.tasks)),
+            "DeleteTask": Method(DeleteTaskRequest, self.delete_task),
+            "RunTask": Method(RunTaskRequest, self.run_task),
+        }
+
+    async def create_task(self, request: Message) -> Message:
+        view = checked_view(request.response_view)
+        queue = self._broker.queue(request.parent)
+        task = self._broker.create(queue, request.task)
+        settled = self._broker.settled(queue, [task])
+        task.describe(request.task, view)
+        await settled
+        return request.task
+
+    async def get_task(self, request: Message) -> Message:
+        view = checked_view(request.response_view)
+        return self._broker.task(request.name).shown(view)
+
+    async def list_tasks(self, request: Message) -> Message:
+        view = checked_view(request.response_view)
+        queue = self._broker.queue(request.parent)
+        size = page_size(request.page_size, MAX_PAGE_SIZE)
+        # Real service: in no particular order. Here in that of creation, so that a page's end has a place:
+        # tasks that come or go between two pages shift nothing.
+        after = self._pages.position(request.page_token, queue.name)
+        found: list[LiveTask] = []
+        response = ListTasksResponse()
+        for task in queue.in_order_of_creation():
+            if task.seq > after:
+                if len(found) == size:
+                    response.next_page_token = self._pages.token(queue.name, found[-1].seq)
+                    break
+                found.append(task)
+        response.tasks.extend(task.shown(view) for task in found)
+        return response
+
+    async def delete_task(self, request: Message) -> Message:
+        self._broker.delete(self._broker.task(request.name))
+        await self._broker.store.committed()
+        return Empty()
+
+    async def run_task(self, request: Message) -> Message:
+        view = checked_view(request.response_view)
+        task = self._broker.task(request.name)
+        self._broker.dispatcher(task.queue).run(task)
+        # Real service: the answer shows the task dispatched, before its target has answered (RunTask).
+        return task.shown(view)
+
+
+def checked_view(view: int) -> int:
+    """The view to answer in; unspecified means BASIC. Raises ApiError."""
+    if view not in (0, BASIC_VIEW, FULL_VIEW):
+        raise invalid(f"response_view is {view}. Expected BASIC or FULL.")
+    return view or BASIC_VIEW

@@ -1,0 +1,290 @@
+"""A whole local cloud under test: the real `python -m localcloud`, as a child process on free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from localcloud.frontend.identity import COOKIE_NAME, Sessions, User, load_secret
+from localcloud.supervisor.guard import Guard
+from localcloud.supervisor.state import read_state
+from localcloud.testing import http
+from localcloud.testing.errors import LocalCloudError
+from localcloud.testing.memory import proportional_set_size
+from localcloud.testing.waiting import wait_until
+
+_PACKAGE_PARENT = Path(__file__).parents[2]
+
+
+class LocalCloud:
+    """An application with everything around it.
+
+    `files` are relative to `root`; `data` is the data folder, `env` goes to the services, `instances` says
+    how many processes a service has, `options` are further options of `python -m localcloud`. With `faults`,
+    a proxy stands before Datastore and Cloud Tasks, which does nothing until `set_faults` says so.
+    Ends with this process, however that ends.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str | Path],
+        *,
+        root: Path,
+        data: Path,
+        env: Mapping[str, str] | None = None,
+        instances: Mapping[str, int] | None = None,
+        options: Sequence[str] = (),
+        faults: bool = False,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environ` is for the supervisor itself: with DATASTORE_EMULATOR_HOST in it, that server is used.
+        What this process has of such variables is not passed on.
+        """
+        self.data = data
+        self._root = root
+        self._environ = dict(environ or {})
+        self._arguments = [str(file) for file in files]
+        self._arguments += ["--port", "0", "--data", str(data), "--no-reload", *options]
+        for name, value in (env or {}).items():
+            self._arguments += ["--env", f"{name}={value}"]
+        for service, count in (instances or {}).items():
+            self._arguments += ["--instances", f"{service}={count}"]
+        data.mkdir(parents=True, exist_ok=True)
+        if faults:
+            script = data / "faults.json"
+            script.write_text("{}", encoding="utf-8")
+            self._arguments += ["--faults", str(script)]
+        self._output = data / "localcloud.out"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+        self._killed: set[int] = set()
+
+    def start(self, timeout_seconds: float = 60.0) -> Self:
+        """Start it; returns when every service is ready. Raises LocalCloudError with what it printed."""
+        environ = {key: value for key, value in os.environ.items() if not key.endswith("_EMULATOR_HOST")}
+        path = filter(None, [str(_PACKAGE_PARENT), environ.get("PYTHONPATH")])
+        environ["PYTHONPATH"] = os.pathsep.join(path)
+        environ.update(self._environ)
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "localcloud", *self._arguments],
+                cwd=self._root,
+                env=environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._guard = Guard()
+        self._guard.watch(self._process.pid)
+
+        def is_ready() -> bool:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise LocalCloudError(
+                    f"localcloud exited with {self._process.returncode}:\n{self.log()[-4000:]}"
+                )
+            state = read_state(self.data)
+            return state is not None and state["pid"] == self._process.pid and state["ready"]
+
+        try:
+            wait_until(is_ready, "the local cloud to be ready", timeout_seconds)
+        except LocalCloudError:
+            self.kill_all()
+            raise
+        return self
+
+    def stop(self, timeout_seconds: float = 30.0) -> int:
+        """SIGTERM, as Ctrl-C; the exit status. Raises LocalCloudError if it does not stop, and kills it."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            status = self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
+            raise LocalCloudError(f"localcloud did not stop:\n{self.log()[-4000:]}") from None
+        self._dismiss_guard()
+        return status
+
+    def kill_all(self) -> None:
+        """SIGKILL to the supervisor, whose guard then ends all others; returns when they are gone."""
+        assert self._process is not None
+        state = read_state(self.data)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._dismiss_guard()
+        processes = state["processes"].values() if state else ()
+        for pid in [process["pid"] for process in processes if process["pid"]]:
+            wait_until(lambda pid=pid: not _is_alive(pid), f"process {pid} to be gone")  # type: ignore[misc]
+
+    # Where everything is
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the supervisor publishes: addresses, process ids, restarts."""
+        state = read_state(self.data)
+        if state is None:
+            raise LocalCloudError("the local cloud does not run")
+        return state
+
+    @property
+    def url(self) -> str:
+        """The default service's URL, without a slash at the end."""
+        return f"http://{self.state['address'].replace('127.0.0.1', 'localhost')}"
+
+    def service_url(self, service: str) -> str:
+        """A service's URL at the front end, e.g. http://worker.localhost:20001."""
+        return str(self._service(service)["url"])
+
+    def direct_url(self, service: str, instance: int = 0) -> str:
+        """An instance's own address, past the front end."""
+        return str(self._service(service)["instances"][instance]["url"])
+
+    @property
+    def datastore_address(self) -> str:
+        """HOST:PORT for DATASTORE_EMULATOR_HOST."""
+        return str(self.state["datastore"]["address"])
+
+    @property
+    def tasks_address(self) -> str:
+        """HOST:PORT for CLOUD_TASKS_EMULATOR_HOST."""
+        return str(self.state["tasks"]["address"])
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return int(self.state["pid"])
+
+    # What happens inside
+
+    def wait_idle(self, timeout_seconds: float = 60.0) -> None:
+        """Return once no task is pending or in flight. Raises LocalCloudError after `timeout_seconds`."""
+        http.call(
+            "GET", self._http("tasks"), "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
+        )
+
+    def redeliver(self, task: str) -> Any:
+        """Deliver a finished task again, by its name (short or full); returns once that is answered."""
+        return http.call("POST", self._http("tasks"), "/redeliver", task=task.rpartition("/")[2])
+
+    def counts(self, server: str) -> Any:
+        """What `datastore` or `tasks` has counted since it started."""
+        return http.call("GET", self._http(server), "/counts")
+
+    def set_faults(self, deliveries: object = None, **rules: Sequence[Mapping[str, object]]) -> None:
+        """Replace the dispatcher's faults, and the rules of the proxy: `set_faults(datastore=[...])`."""
+        if deliveries is not None:
+            http.call("POST", self._http("tasks"), "/faults", body=deliveries)
+        if rules:
+            http.call("POST", self._http("faults"), "/faults", body=rules)
+
+    def clear_faults(self) -> None:
+        """From now on everything passes unharmed."""
+        http.call("DELETE", self._http("tasks"), "/faults")
+        if self.state["faults"]["http"]:
+            http.call("DELETE", self._http("faults"), "/faults")
+
+    def fault_report(self) -> Any:
+        """What the proxy saw, and how often its rules have struck."""
+        return http.call("GET", self._http("faults"), "/faults")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to `datastore`, `tasks`, `frontend`, or all instances of a service (or one: `worker-2`).
+
+        Returns when they are dead. The supervisor starts them again; see wait_ready.
+        """
+        for label in self._labels(name):
+            self._wait_for(label, lambda process: process["pid"] and process["pid"] not in self._killed)
+            pid = int(self.state["processes"][label]["pid"])
+            self._killed.add(pid)
+            os.killpg(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not _is_alive(pid), f"{label} to be dead")  # type: ignore[misc]
+
+    def wait_ready(self, name: str, timeout_seconds: float = 30.0) -> None:
+        """Return once the process, respectively all of a service's, is there and ready."""
+        for label in self._labels(name):
+            self._wait_for(
+                label,
+                lambda process: process["ready"] and process["pid"] not in self._killed,
+                timeout_seconds,
+            )
+
+    def log(self, name: str | None = None) -> str:
+        """What a process has printed; without a name, everything that `python -m localcloud` printed."""
+        file = Path(self.state["processes"][name]["log"]) if name else self._output
+        return file.read_text("utf-8", "replace")
+
+    def sign_in(self, email: str = "admin@example.com", *, admin: bool = True) -> str:
+        """The value of a Cookie header that signs this user in."""
+        sessions = Sessions(load_secret(self.data / "login-key"))
+        return f"{COOKIE_NAME}={sessions.issue(User(email, admin))}"
+
+    def memory_pss(self) -> int:
+        """Bytes that all processes together occupy: what they share is counted once."""
+        return proportional_set_size(self.pid)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is None:
+            return
+        if kind is None and self._process.poll() is None:
+            self.stop()
+        else:
+            self.kill_all()
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
+
+    def _service(self, name: str) -> dict[str, Any]:
+        services: dict[str, dict[str, Any]] = self.state["services"]
+        if name not in services:
+            raise LocalCloudError(f"there is no service {name!r}; there are: {', '.join(services)}")
+        return services[name]
+
+    def _http(self, server: str) -> str:
+        address = self.state[server]["http"]
+        if address is None:
+            raise LocalCloudError(
+                f"{server} has no side port here (for faults: LocalCloud(..., faults=True))"
+            )
+        return str(address)
+
+    def _labels(self, name: str) -> list[str]:
+        state = self.state
+        if name in state["processes"]:
+            return [name]
+        return [instance["label"] for instance in self._service(name)["instances"]]
+
+    def _wait_for(self, label: str, condition: Any, timeout_seconds: float = 20.0) -> None:
+        wait_until(
+            lambda: condition(self.state["processes"][label]), f"{label}\n{self.log()}", timeout_seconds
+        )
+
+
+def _is_alive(pid: int) -> bool:
+    """Is the process there, and no mere entry that waits for its parent to notice?"""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return Path("/proc").is_dir() is False and _answers(pid)
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

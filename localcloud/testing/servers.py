@@ -1,0 +1,218 @@
+"""One of localcloud's servers alone: Datastore, Cloud Tasks, or the proxy that makes faults."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from localcloud.supervisor.guard import Guard
+from localcloud.supervisor.ports import FreePorts
+from localcloud.testing import http
+from localcloud.testing.errors import LocalCloudError
+from localcloud.testing.waiting import wait_until
+
+_ADDRESS = re.compile(r"[\w.\[\]:-]+:\d+")
+_PACKAGE_PARENT = Path(__file__).parents[2]
+_free_ports = FreePorts("127.0.0.1")
+
+
+class ServerProcess:
+    """`python -m localcloud.NAME`, on free ports, keeping its data and its output in `folder`.
+
+    Without `folder` it has one of its own, which goes with it. A restart keeps the ports, so that clients
+    find it again. Ends with this process, however that ends.
+    """
+
+    name = ""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="localcloud-") if folder is None else None
+        self.folder = Path(self._temporary.name) if self._temporary else folder or Path()
+        self.addresses: list[str] = []
+        self._chosen_ports = [_free_ports.take() for _ in range(3)]
+        self._arguments: list[str] = []
+        self._environ = {**os.environ}
+        self._environ["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(_PACKAGE_PARENT), self._environ.get("PYTHONPATH")])
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log_file = self.folder / f"{self.name}.out"
+
+    def start(self, timeout_seconds: float = 30.0) -> Self:
+        """Start it, and return once it is ready. Raises LocalCloudError with its last words."""
+        before = self.log_file.stat().st_size if self.log_file.exists() else 0
+        with self.log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"localcloud.{self.name}", *self._arguments, *self._ports()],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environ,
+                start_new_session=True,
+            )
+        self._guard = Guard()
+        self._guard.watch(self._process.pid)
+        ready = f"localcloud.{self.name} ready on "
+
+        def is_ready() -> bool:
+            assert self._process is not None
+            said = self.log_file.read_bytes()[before:].decode("utf-8", "replace")
+            if ready in said and said.partition(ready)[2].count("\n"):
+                line = said.partition(ready)[2].partition("\n")[0]
+                self.addresses = _ADDRESS.findall(line)
+                return True
+            if self._process.poll() is not None:
+                raise LocalCloudError(
+                    f"localcloud.{self.name} exited with {self._process.returncode}: {said}"
+                )
+            return False
+
+        try:
+            wait_until(is_ready, f"localcloud.{self.name}", timeout_seconds)
+        except LocalCloudError:
+            self.kill()
+            raise
+        return self
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the gRPC API."""
+        return self.addresses[0]
+
+    @property
+    def http_address(self) -> str:
+        """HOST:PORT of the side port."""
+        return self.addresses[-1]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL to it and all that it started; returns when it is dead."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._dismiss_guard()
+
+    def stop(self, timeout_seconds: float = 10.0) -> int:
+        """SIGTERM; the exit status. Raises LocalCloudError if it does not stop, and kills it."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            status = self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise LocalCloudError(f"localcloud.{self.name} did not stop on SIGTERM") from None
+        self._dismiss_guard()
+        return status
+
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8", "replace")
+
+    def counts(self) -> Any:
+        """What its side port has counted."""
+        return http.call("GET", self.http_address, "/counts")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
+
+    def _ports(self) -> list[str]:
+        port, http_port = self._chosen_ports[0], self._chosen_ports[-1]
+        return ["--host", "127.0.0.1", "--port", str(port), "--http-port", str(http_port)]
+
+
+class DatastoreProcess(ServerProcess):
+    """A Datastore. `options` are those of `python -m localcloud.datastore`."""
+
+    name = "datastore"
+
+    def __init__(self, folder: Path | None = None, *options: str) -> None:
+        super().__init__(folder)
+        self._arguments = ["--data", str(self.folder / "datastore.sqlite3"), *options]
+
+
+class TasksProcess(ServerProcess):
+    """A Cloud Tasks with the queues of `queue_file`, delivering to `targets` (service -> URL)."""
+
+    name = "tasks"
+
+    def __init__(
+        self, queue_file: Path, targets: Mapping[str, str], *options: str, folder: Path | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._arguments = ["--data", str(self.folder / "tasks.sqlite3"), "--queues", str(queue_file)]
+        for service, url in targets.items():
+            self._arguments += ["--target", f"{service}={url}"]
+        self._arguments += options
+
+    def wait_idle(self, timeout_seconds: float = 30.0) -> None:
+        """Return once no task is pending or in flight."""
+        http.call(
+            "GET", self.http_address, "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
+        )
+
+    def redeliver(self, task: str) -> Any:
+        """Deliver a finished task again, by its name (short or full); returns once that is answered."""
+        return http.call("POST", self.http_address, "/redeliver", task=task.rpartition("/")[2])
+
+
+class FaultyProxy(ServerProcess):
+    """A proxy before a Datastore, a Cloud Tasks, or both; see localcloud.faults.script for its rules."""
+
+    name = "faults"
+
+    def __init__(
+        self, *, datastore: str | None = None, tasks: str | None = None, folder: Path | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._arguments = ["--datastore", datastore] if datastore else []
+        self._arguments += ["--tasks", tasks] if tasks else []
+
+    @property
+    def datastore_address(self) -> str:
+        """Where Datastore's clients go."""
+        return self.addresses[0]
+
+    @property
+    def tasks_address(self) -> str:
+        """Where Cloud Tasks' clients go."""
+        return self.addresses[-2]
+
+    def set_faults(self, **rules: Sequence[Mapping[str, object]]) -> None:
+        """Replace the rules: `set_faults(datastore=[{"method": "Commit", "fault": "response_lost"}])`."""
+        http.call("POST", self.http_address, "/faults", body=rules)
+
+    def clear_faults(self) -> None:
+        http.call("DELETE", self.http_address, "/faults")
+
+    def report(self) -> Any:
+        """Calls by method, and how often each rule has struck."""
+        return http.call("GET", self.http_address, "/faults")
+
+    def _ports(self) -> list[str]:
+        port, tasks_port, http_port = map(str, self._chosen_ports)
+        return ["--host", "127.0.0.1", "--port", port, "--tasks-port", tasks_port, "--http-port", http_port]

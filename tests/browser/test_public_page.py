@@ -1,0 +1,71 @@
+"""The public page in a browser: press, and watch the number arrive."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+
+def test_an_increment_is_sent_and_seen_to_arrive_without_leaving_the_page(visit: Visit, name: str) -> None:
+    page = visit().open("/")
+    page.evaluate("window.stillHere = true")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_label("Amount").fill("5")
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.locator("#arrival")).to_contain_text(f"{name} is now 5.")
+    plus = page.get_by_role("button", name=f"Add one to {name}")
+    plus.click()
+    expect(page.locator("#arrival")).to_contain_text(f"{name} is now 6.")
+    expect(page.locator(f'[data-value="{name}"]')).to_have_text("6")
+    plus.click()
+    expect(page.locator(f'[data-value="{name}"]')).to_have_text("7")
+    assert page.evaluate("window.stillHere") is True
+
+
+def test_pressing_many_times_counts_each_press(visit: Visit, name: str) -> None:
+    page = visit().open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_role("button", name="Count", exact=True).click()
+    value = page.locator(f'[data-value="{name}"]')
+    expect(value).to_have_text("1")
+    for presses in range(2, 7):
+        page.get_by_role("button", name=f"Add one to {name}").click()
+        expect(value).to_have_text(str(presses))
+
+
+def test_it_works_without_script(visit: Visit, name: str) -> None:
+    page = visit(java_script_enabled=False).open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_label("Amount").fill("3")
+    page.get_by_role("button", name="Count", exact=True).click()
+    page.wait_for_url("**/?task=*")
+    for _ in range(100):
+        if page.get_by_text(f"{name} is now 3.").count():
+            break
+        page.reload()
+    expect(page.locator("#arrival")).to_contain_text(f"{name} is now 3.")
+    page.get_by_role("button", name=f"Add one to {name}").click()
+    page.wait_for_url("**/?task=*")
+
+
+def test_a_mistake_is_explained_in_place(visit: Visit, name: str) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_label("Amount").fill("0")
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.get_by_role("heading", name="Bad Request")).to_be_visible()
+    expect(page.get_by_text("amount is '0'. Expected a whole number")).to_be_visible()
+    # The browser's own line about the 400.
+    assert len(visitor.problems) == 1
+    assert "400" in visitor.problems.pop()
+
+
+def test_others_increments_show_by_themselves(visit: Visit, name: str) -> None:
+    page = visit().open("/")
+    answer = page.request.post(
+        f"{page.url}api/counters/{name}/increments", data={"amount": 41}, headers={"Accept": "*/*"}
+    )
+    assert answer.status == 202
+    expect(page.locator(f'[data-value="{name}"]')).to_have_text("41")

@@ -1,0 +1,91 @@
+"""Flat entities are encoded as google-cloud-ndb itself encodes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.cloud import ndb
+from google.cloud.datastore import helpers
+from google.cloud.datastore_v1.types import Entity
+from google.cloud.ndb import model
+
+from counters.database import Database
+from counters.encoding import encode_flat
+from counters.models import CounterShard, RetryStatistics, TaskRecord
+
+NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
+
+
+def by_ndb(entity: ndb.Model) -> Any:
+    encode: Any = helpers.entity_to_protobuf  # it carries no types
+    return Entity.pb(encode(model._entity_to_ds_entity(entity)))
+
+
+def by_us(entity: ndb.Model) -> Any:
+    message = Entity.pb()()
+    encode_flat(entity, message)
+    return message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TaskRecord(
+            key=TaskRecord.key_of("update-counter", "name"),
+            outcome="applied",
+            counter="visits",
+            amount=-(2**31),
+            payload_digest="0" * 32,
+            attempts=3,
+            enqueued_at=NOON,
+            delivery_id="d",
+            expire_at=NOON,
+        ),
+        lambda: TaskRecord(key=TaskRecord.key_of("update-counter", "é" * 100), outcome=""),
+        lambda: CounterShard(key=CounterShard.key_of("visits", 3), value=2**40, last_applied_at=NOON),
+        lambda: RetryStatistics(
+            key=RetryStatistics.key_of("update-counter", 1), applied=1, minutes=b"\x00\xff"
+        ),
+    ],
+)
+def test_an_entity_is_encoded_as_ndb_encodes_it(database: Database, make: Any) -> None:
+    with database.context():
+        entity = make()
+
+        assert by_us(entity) == by_ndb(entity)
+
+
+def test_what_is_not_flat_is_refused(database: Database) -> None:
+    class Nested(ndb.Model):
+        words = ndb.StringProperty(repeated=True)
+
+    with database.context(), pytest.raises(TypeError, match="Nested.words"):
+        by_us(Nested(key=ndb.Key(Nested, "n"), words=["a"]))
+
+
+def test_what_is_put_flat_is_written_by_the_commit_and_not_by_a_rollback(
+    database: Database, name: str
+) -> None:
+    def put() -> None:
+        database.put_flat([TaskRecord(key=TaskRecord.key_of("update-counter", name), outcome="applied")])
+
+    def put_and_fail() -> None:
+        put()
+        raise LookupError
+
+    with database.context():
+        key = TaskRecord.key_of("update-counter", name)
+        with pytest.raises(LookupError):
+            database.transaction(put_and_fail)
+        database.transaction(lambda: None)
+        assert database.get([key]) == [None]
+        database.transaction(put)
+    with database.context():
+        assert database.get([key])[0].outcome == "applied"
+
+
+def test_outside_of_a_transaction_nothing_can_be_put_flat(database: Database) -> None:
+    with database.context(), pytest.raises(RuntimeError):
+        database.put_flat([])

@@ -1,0 +1,84 @@
+"""UpdateCounterHandler: the tasks that add amounts to counters; and a form to run one by hand."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from counters import payloads
+from counters.applying import Work
+from counters.increments import InvalidPayload
+from counters.naming import parse_task_name
+from counters.tasks import BY_HAND_PREFIX, TaskInfo
+from counters.trust import SECURITY_HEADERS, caller_of, is_cross_site, may_change
+from counters.updating import HANDLER, CounterUpdates, Registry
+from worker import arriving
+from worker.pages import render
+from worker.process import WorkerProcess
+from worker.task_handler import TaskHandler
+
+
+class UpdateCounterHandler(TaskHandler):
+    """POST: a delivery with `counter` and `amount` in the query string, a form or a JSON body."""
+
+    name = HANDLER
+    most_grouped = 200
+
+    @classmethod
+    def work(cls, process: WorkerProcess) -> Work[Any]:
+        settings = process.settings
+        return CounterUpdates(Registry(process.database, settings.shards), process.slot)
+
+    def get(self) -> None:
+        """The form that runs this handler by hand, for administrators: see a second delivery do nothing."""
+        caller = caller_of(arriving.headers_of(self.request.environ), self.process.settings)
+        if not caller.is_admin:
+            self.answer(403, "Only an administrator may run this by hand. Sign in as one.")
+            return
+        self._page(task=secrets.token_hex(4), counter="", amount="1")
+
+    def post(self) -> None:
+        headers = arriving.headers_of(self.request.environ)
+        caller = caller_of(headers, self.process.settings)
+        if caller.is_task or not caller.is_admin:
+            super().post()
+        elif is_cross_site(headers):
+            self.answer(
+                403, "This form must be sent from its own page. Open /update-counter and send it there."
+            )
+        elif not may_change(caller, self.process.settings):
+            self.answer(403, f"{caller.email} may look, but not change anything (COUNTER_EDITORS).")
+        else:
+            self._run_by_hand()
+
+    def _run_by_hand(self) -> None:
+        environ = self.request.environ
+        content_type, body = environ[arriving.CONTENT_TYPE], arriving.body_of(environ)
+        try:
+            fields = payloads.fields_of("", content_type, body)
+            name = parse_task_name(fields.get("task"))
+        except InvalidPayload as problem:
+            self.answer(400, problem.sentence)
+            return
+        self.run(
+            TaskInfo(
+                name=BY_HAND_PREFIX + name,
+                queue="by-hand",
+                path=environ[arriving.PATH],
+                content_type=content_type,
+                body=body,
+            )
+        )
+        self._page(
+            status=self.response.status_int,
+            answer=self.response.text.strip(),
+            task=name,
+            counter=fields.get("counter", ""),
+            amount=fields.get("amount", ""),
+        )
+
+    def _page(self, status: int = 200, **values: object) -> None:
+        self.response.status_int = status
+        self.response.headers["Content-Type"] = "text/html; charset=utf-8"
+        self.response.headers.update(SECURITY_HEADERS)
+        self.response.text = render("update_counter.html", status=status, **values)
