@@ -16,6 +16,7 @@ import pytest
 
 from deploy.smoke import Service, smoke
 from localcloud.testing import LocalCloud
+from localcloud.testing.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 FILES = ("app.yaml", "worker.yaml", "queue.yaml", "index.yaml")
@@ -113,6 +114,10 @@ def test_one_search_follows_a_task_through_the_logs_of_both_services(deployed: L
     task = Service(deployed.url).increment(secrets.token_hex(8))["task"]
     deployed.wait_idle(30)
 
+    def is_logged() -> bool:
+        return bool(lines_about(deployed, "default", task) and lines_about(deployed, "worker", task))
+
+    wait_until(is_logged, "a line about the task in both logs")
     [enqueued] = lines_about(deployed, "default", task)
     [applied] = lines_about(deployed, "worker", task)
 

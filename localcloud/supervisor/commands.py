@@ -40,7 +40,7 @@ class Commands:
         self._application = application
         self._data = data
         self._deployment = time.strftime("%Y%m%dt%H%M%S")
-        ports = FreePorts(_INSIDE)
+        self._ports = ports = FreePorts(_INSIDE)  # kept: with it, its claims would go
         self.port = options.port or ports.take()
         given_datastore = os.environ.get("DATASTORE_EMULATOR_HOST")
         given_tasks = os.environ.get("CLOUD_TASKS_EMULATOR_HOST")

@@ -19,21 +19,45 @@ class PortTakenError(Exception):
 
 
 class FreePorts:
-    """Hands out ports that nobody listens on, each once.
+    """Hands out ports that nobody listens on, each once, and keeps them for their taker.
 
-    Every process begins in a block of its own, so that several local clouds that start at the same moment do
-    not draw the same number between the test and the use.
+    A taken port stays claimed until it is released, or this process ends: nobody else draws it between the
+    test and the use, nor while the server on it is dead and about to be started again. The claim is the UDP
+    port of the same number, which no server here uses, and which the system gives to one process alone.
     """
 
     def __init__(self, host: str) -> None:
         self._host = host
         self._candidates = self._count_up(os.getpid())
+        self._claims: dict[int, socket.socket] = {}
 
     def take(self) -> int:
         for port in self._candidates:
+            claim = self._claim(port)
+            if claim is None:
+                continue
             if is_free(self._host, port):
+                self._claims[port] = claim
                 return port
+            claim.close()
         raise PortTakenError(f"no port from {_FIRST} to {_LAST} is free on {self._host}")
+
+    def release(self, *ports: int) -> None:
+        """Let others have them."""
+        for port in ports:
+            self._claims.pop(port).close()
+
+    def __del__(self) -> None:
+        self.release(*self._claims)
+
+    def _claim(self, port: int) -> socket.socket | None:
+        claim = socket.socket(_family(self._host), socket.SOCK_DGRAM)
+        try:
+            claim.bind((self._host, port))
+        except OSError:
+            claim.close()
+            return None
+        return claim
 
     @staticmethod
     def _count_up(seed: int) -> Iterator[int]:
@@ -45,14 +69,17 @@ class FreePorts:
 
 def is_free(host: str, port: int) -> bool:
     """Could a server listen there now?"""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError:
             return False
         return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def is_listening(host: str, port: int) -> bool:

@@ -132,6 +132,7 @@ class ServerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        _free_ports.release(*self._chosen_ports)
         if self._temporary is not None:
             self._temporary.cleanup()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -125,11 +124,9 @@ class _Silent(WSGIRequestHandler):
 @pytest.fixture(scope="session")
 def worker_url(datastore_address: str) -> Iterator[str]:
     """A worker service that answers over HTTP; where it is."""
-    before = os.environ.get("DATASTORE_EMULATOR_HOST")
-    os.environ["DATASTORE_EMULATOR_HOST"] = datastore_address
-    application, process = create_worker({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
-    if before is None:
-        del os.environ["DATASTORE_EMULATOR_HOST"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
+        application, process = create_worker({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
     with make_server("127.0.0.1", 0, application, _ThreadingServer, _Silent) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -24,26 +23,27 @@ MOST_READS = 150
 @pytest.fixture(scope="module")
 def full_datastore() -> Iterator[DatastoreProcess]:
     """Counters, kept tasks, statistics of every slot and actions: more of each than a page shows."""
-    with DatastoreProcess() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "DATASTORE_EMULATOR_HOST", server.address)
-        settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
-        database = Database(PROJECT)
-        now = utc_now()
-        with database.context():
-            entities: list[ndb.Model] = []
-            for index in range(60):
-                name = f"counter-{index:03d}"
-                entities.append(Counter(id=name, created_at=now, shards=4))
-                entities += [
-                    CounterShard(key=CounterShard.key_of(name, number), value=1, tasks_applied=1)
-                    for number in range(4)
-                ]
-            ndb.put_multi(entities)
-            for number in range(25):
-                admin_actions.record(database, now, "ada", "count", str(number), 1, "done")
-        live_through(database, settings, ["counter-000"], minutes=25)
-        with database.context():
-            assert RetryStatistics.query().count() == settings.slots
+    with DatastoreProcess() as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATASTORE_EMULATOR_HOST", server.address)
+            settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+            database = Database(PROJECT)
+            now = utc_now()
+            with database.context():
+                entities: list[ndb.Model] = []
+                for index in range(60):
+                    name = f"counter-{index:03d}"
+                    entities.append(Counter(id=name, created_at=now, shards=4))
+                    entities += [
+                        CounterShard(key=CounterShard.key_of(name, number), value=1, tasks_applied=1)
+                        for number in range(4)
+                    ]
+                ndb.put_multi(entities)
+                for number in range(25):
+                    admin_actions.record(database, now, "ada", "count", str(number), 1, "done")
+            live_through(database, settings, ["counter-000"], minutes=25)
+            with database.context():
+                assert RetryStatistics.query().count() == settings.slots
         yield server
 
 

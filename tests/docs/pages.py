@@ -62,10 +62,12 @@ def run(block: Block, root: Path, environ: Mapping[str, str], replacing: Mapping
     for shown, real in replacing.items():
         script = script.replace(shown, real)
     script = re.sub(r"^make (?=[a-z])", " ".join(MAKE) + " ", script, flags=re.MULTILINE)
+    # Which servers the commands meet is for `environ` to say, not for the surroundings of the tests.
+    own = {name: value for name, value in os.environ.items() if not name.endswith("_EMULATOR_HOST")}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=root,
-        env={**os.environ, **environ},
+        env={**own, **environ},
         capture_output=True,
         text=True,
         timeout=120,

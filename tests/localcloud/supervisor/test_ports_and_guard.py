@@ -28,11 +28,22 @@ def test_ports_are_handed_out_once_and_below_those_of_outgoing_connections() -> 
 
 
 def test_a_port_that_somebody_listens_on_is_passed_over() -> None:
-    first = FreePorts(HOST).take()
+    ports = FreePorts(HOST)
+    first = ports.take()
+    ports.release(first)
     with socket.create_server((HOST, first)):
         assert not is_free(HOST, first)
         assert FreePorts(HOST).take() != first
     assert is_free(HOST, first)
+
+
+def test_a_port_stays_its_takers_while_nobody_listens_on_it_until_it_is_released() -> None:
+    ports = FreePorts(HOST)
+    taken = ports.take()
+    others = FreePorts(HOST)
+    assert others.take() > taken
+    ports.release(taken)
+    assert FreePorts(HOST).take() == taken
 
 
 def test_a_taken_port_is_refused_with_its_holder() -> None:

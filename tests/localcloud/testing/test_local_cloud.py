@@ -13,6 +13,7 @@ from google.cloud import datastore, tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from localcloud.testing import LocalCloud, LocalCloudError
+from localcloud.testing.waiting import wait_until
 
 FILES = ["app.yaml", "worker.yaml", "queue.yaml"]
 
@@ -69,8 +70,12 @@ def test_one_cloud_from_end_to_end(cloud: LocalCloud, monkeypatch: pytest.Monkey
     task = enqueue(cloud, "t1")
     cloud.wait_idle()
     cloud.redeliver(task)
-    delivered = "".join(cloud.log(label) for label in ("worker-1", "worker-2"))
-    assert delivered.count("task t1 attempt") == 2
+
+    def printed_twice() -> bool:
+        delivered = "".join(cloud.log(label) for label in ("worker-1", "worker-2"))
+        return delivered.count("task t1 attempt") == 2
+
+    wait_until(printed_twice, "both deliveries in the workers' logs")
 
     store(cloud, monkeypatch, "before")
     cloud.kill("datastore")
