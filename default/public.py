@@ -20,13 +20,14 @@ class Arrival:
 
     task: str
     counter: str
-    amount: int | None
     state: str
-    value: int | None
+    reached: reading.CounterValue | None
 
-    @property
-    def is_settled(self) -> bool:
-        return self.state != "pending"
+    def kept_in_sight(self, listed: list[reading.CounterValue]) -> list[reading.CounterValue]:
+        """`listed`, with the counter itself on top where this page of many would not show it."""
+        if self.reached is None or any(each.name == self.counter for each in listed):
+            return listed
+        return [self.reached, *listed]
 
 
 class HomeHandler(ReadHandler):
@@ -46,7 +47,8 @@ class HomeHandler(ReadHandler):
         self.page(
             "_public.html" if self.request.path == "/live" else "public.html",
             status=503 if problem else 200,
-            counters=counters,
+            listed=arrival.kept_in_sight(counters.counters) if arrival else counters.counters,
+            next_cursor=counters.next_cursor,
             arrival=arrival,
             duplicate=self.query("was") == State.DUPLICATE,
             problem=problem,
@@ -67,8 +69,7 @@ class HomeHandler(ReadHandler):
         state = reading.task(self.process.database, self.process.queues, task)
         if state is None:
             return None
-        value = reading.counter(self.process.database, counter)
-        return Arrival(task, counter, state.amount, state.state, value.value if value else None)
+        return Arrival(task, counter, state.state, reading.counter(self.process.database, counter))
 
 
 class FormHandler(Handler):

@@ -63,9 +63,10 @@ def test_a_mistake_is_explained_in_place(visit: Visit, name: str) -> None:
 
 
 def test_others_increments_show_by_themselves(visit: Visit, name: str) -> None:
-    page = visit().open("/")
+    visitor = visit()
+    page = visitor.open(f"/?prefix={name}")
     answer = page.request.post(
-        f"{page.url}api/counters/{name}/increments", data={"amount": 41}, headers={"Accept": "*/*"}
+        f"{visitor.url}/api/counters/{name}/increments", data={"amount": 41}, headers={"Accept": "*/*"}
     )
     assert answer.status == 202
     expect(page.locator(f'[data-value="{name}"]')).to_have_text("41")

@@ -34,6 +34,20 @@ def test_a_form_starts_a_counter_and_leads_back_to_a_page_that_shows_it_arrive(
     assert ">7</b>" in page
 
 
+def test_a_counter_just_changed_stays_in_sight_among_more_than_a_page_shows(
+    default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    earlier = [f"{name}-{number:02d}" for number in range(20)]
+    increments = [{"counter": each, "amount": 1} for each in earlier]
+    for each in default.post_json("/api/increments", {"increments": increments}).json["results"]:
+        wait_for_state(each["task"], "applied")
+    fields = {"counter": f"{name}-last", "amount": "3", "key": name, "prefix": name}
+    answer = default.post_form("/counters/increments", fields)
+    wait_for_state(parse_qs(urlsplit(answer.headers["Location"]).query)["task"][0], "applied")
+    shown = re.findall(r'data-value="([^"]+)"', default.get(answer.headers["Location"]).text)
+    assert shown == [f"{name}-last", *earlier]
+
+
 def test_the_plus_button_adds_one(
     default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
 ) -> None:
