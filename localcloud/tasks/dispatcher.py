@@ -122,6 +122,9 @@ class Dispatcher:
         delivery.ended = True
         if delivery.deadline is not None:
             delivery.deadline.cancel()
+        # Both lead back to the delivery: a cycle would keep its request in memory until the garbage collector
+        # finds it.
+        delivery.deadline = delivery.request = None
         now_us = self._clock.now_us()
         task, queue = delivery.task, self.queue
         queue.in_flight -= 1

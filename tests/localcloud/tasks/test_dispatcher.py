@@ -246,3 +246,13 @@ def test_queues_take_turns_instead_of_starving_one_another(count: int) -> None:
     assert len(world.times_ms()) == min(count, 16)
     world.clock.advance(0)
     assert len(world.times_ms()) == min(count, 500)
+
+
+def test_an_attempt_that_has_ended_holds_on_to_nothing_that_leads_back_to_it() -> None:
+    world = World(QueueConfig())
+    world.add()
+    world.clock.advance(1)
+    [delivery] = world.target.deliveries
+    assert delivery.ended
+    assert delivery.request is None
+    assert delivery.deadline is None
