@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -229,3 +230,16 @@ class Settings:
             (item.metadata["variable"], item.metadata["default"] or "", item.metadata["help"])
             for item in fields(cls)
         ]
+
+
+_GUNICORN_APP_LOAD_ERROR = 4
+"""The exit status of a worker process at which gunicorn ends instead of starting another."""
+
+
+def check_or_exit(service: str, environ: Mapping[str, str]) -> None:
+    """End the program with a sentence on standard error if a setting can't be used."""
+    try:
+        Settings.read(environ)
+    except SettingsError as error:
+        print(f"{service}: {error}", file=sys.stderr, flush=True)
+        sys.exit(_GUNICORN_APP_LOAD_ERROR)
