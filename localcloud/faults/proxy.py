@@ -40,12 +40,12 @@ class Proxy(_Handler):
         if not bound:
             raise OSError("the port is taken")
         # A server that is away is tried again quickly: the proxy must not add a long silence of its own.
+        # (Not min_reconnect_backoff_ms: that bounds an attempt to connect, and a busy server is not away.)
         self._channel = aio.insecure_channel(
             self._upstream,
             options=[
                 *_OPTIONS,
                 ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 500),
             ],
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +77,38 @@ def call(
         except grpc.RpcError as error:
             return error.code(), error.details() or ""
         return answer
+
+
+@pytest.fixture
+def slow_to_greet(upstream: tuple[Upstream, str]) -> Iterator[str]:
+    """The upstream, as if too busy to greet: half a second passes before it sees a new connection."""
+    host, _, port = upstream[1].partition(":")
+    listener = socket.create_server((host, 0))
+    open_sockets = [listener]
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):  # the test is over
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def greet_late() -> None:
+        client, _ = listener.accept()
+        threading.Event().wait(0.5)
+        server = socket.create_connection((host, int(port)))
+        open_sockets.extend((client, server))
+        threading.Thread(target=pump, args=(client, server), daemon=True).start()
+        threading.Thread(target=pump, args=(server, client), daemon=True).start()
+
+    threading.Thread(target=greet_late, daemon=True).start()
+    yield f"{host}:{listener.getsockname()[1]}"
+    for each in open_sockets:
+        each.close()
+
+
+def test_a_server_that_is_slow_to_greet_is_not_taken_for_one_that_is_away(slow_to_greet: str) -> None:
+    with FaultyProxy(datastore=slow_to_greet) as proxy:
+        assert call(proxy.address, b"patience") == b"echo:patience"
 
 
 def test_a_call_passes_unharmed_with_its_metadata(proxy: FaultyProxy, upstream: tuple[Upstream, str]) -> None:
