@@ -128,7 +128,6 @@ class Applier(Generic[P]):
         outcomes: list[Outcome] = []
         to_apply: list[Delivery[P]] = []
         to_put: list[ndb.Model] = []
-        new_records: list[TaskRecord] = []
         for delivery in deliveries:
             task = delivery.task
             record = records.get(task.name)
@@ -141,7 +140,7 @@ class Applier(Generic[P]):
                 problem = delivery.problem or self._untimely(task, now)
                 record = records[task.name] = self._record(delivery, problem, now)
                 outcomes.append(Outcome(record.outcome))
-                new_records.append(record)
+                to_put.append(record)
                 if problem is None:
                     to_apply.append(delivery)
                     happened.count_applied(task.attempt, _latency_ms(task, now))
@@ -156,8 +155,7 @@ class Applier(Generic[P]):
             entity = statistics_key.get() or RetryStatistics(key=statistics_key)
             statistics.add_to(entity, happened, now)
             to_put.append(entity)
-        self._database.put_flat(new_records)
-        ndb.put_multi(to_put)
+        self._database.put_all(to_put)
         return outcomes
 
     def _untimely(self, task: TaskInfo, now: datetime) -> InvalidPayload | None:

@@ -1,7 +1,7 @@
-"""Entities as Datastore's messages, for the kind that is written most.
+"""Entities as Datastore's messages, for the kinds that are written most.
 
-google-cloud-ndb takes 0.4 ms to turn a task's record into a message: half of what an increment costs the
-worker in a large group. Flat entities take a tenth of that here. Tests hold the result against ndb's own.
+google-cloud-ndb takes 0.4 ms to write a task's record: half of what an increment costs the worker in a large
+group. Flat entities take a tenth of that here. Tests hold the result against ndb's own.
 """
 
 from __future__ import annotations
@@ -15,13 +15,36 @@ from google.cloud.datastore_v1.types import Entity
 
 _Entity = Entity.pb()
 
+_FLAT_PROPERTIES = (ndb.TextProperty, ndb.IntegerProperty, ndb.DateTimeProperty, ndb.BlobProperty)
+
+
+def is_flat(entity: ndb.Model) -> bool:
+    """Whether `encode_flat` says of `entity` what ndb would, and nothing else happens when ndb puts it."""
+    key = entity.key
+    model: Any = type(entity)
+    return _is_flat_model(model) and key is not None and key.parent() is None and isinstance(key.id(), str)
+
+
+@cache
+def _is_flat_model(model: Any) -> bool:
+    """No property that ndb would compute, convert or check, and no hook of the model's own."""
+    hooks = (model._pre_put_hook, model._post_put_hook)
+    return (
+        model.__bases__ == (ndb.Model,)
+        and all(hook.__module__ == ndb.Model.__module__ for hook in hooks)
+        and all(
+            type(declared) in _FLAT_PROPERTIES
+            and declared._code_name == name
+            and not (declared._repeated or declared._required)
+            and not getattr(declared, "_compressed", False)
+            and not (getattr(declared, "_auto_now", False) or getattr(declared, "_auto_now_add", False))
+            for name, declared in model._properties.items()
+        )
+    )
+
 
 def encode_flat(entity: ndb.Model, message: Any) -> None:
-    """Make `message`, an empty Entity message, say what ndb would say of `entity`.
-
-    For models that have nothing but texts, whole numbers, instants and blobs, none of them repeated or
-    computed, and a key without parents. No hook of the model is called.
-    """
+    """Make `message`, an empty Entity message, say what ndb would say of `entity`, which `is_flat`."""
     key = entity.key
     model: Any = type(entity)
     message.CopyFrom(_template(model, key.project(), key.namespace() or "", key.database() or ""))
@@ -37,10 +60,9 @@ def encode_flat(entity: ndb.Model, message: Any) -> None:
             target.timestamp_value.FromDatetime(value)
         elif isinstance(value, bytes):
             target.blob_value = value
-        elif value is None:
-            target.null_value = 0
         else:
-            raise TypeError(f"{model.__name__}.{name} is {value!r}, which is not flat.")
+            assert value is None, f"{model.__name__}.{name} is {value!r}, which is not flat."
+            target.null_value = 0
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.api_core import exceptions as api
@@ -17,8 +17,6 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from counters import logs
 from counters.settings import Settings
 from counters.tasks import ENQUEUED_AT_HEADER, TRACE_HEADER
-
-T = TypeVar("T")
 
 MOST_TASKS_A_BATCH = 100
 """BatchCreateTasks takes no more (its docstring)."""
@@ -116,13 +114,17 @@ class TaskQueues:
         return self._parent + queue + (f"/tasks/{task}" if task else "")
 
     def create(self, task: NewTask) -> None:
-        """Create a task. Raises TaskExists, OutcomeUnknown or QueueRefused."""
+        """Create a task. Raises TaskExists, OutcomeUnknown or QueueRefused.
+
+        By the client's transport: what its method adds besides the routing header takes a fifth of the time.
+        """
         request = self._create_request(task)
-        _translated(
-            lambda: self.client.create_task(
-                tasks_v2.CreateTaskRequest.wrap(request), timeout=_CALL_TIMEOUT_S, retry=None
-            )
-        )
+        routing = ("x-goog-request-params", f"parent={request.parent}")
+        create: Any = self.client.transport.create_task
+        try:
+            create(tasks_v2.CreateTaskRequest.wrap(request), timeout=_CALL_TIMEOUT_S, metadata=(routing,))
+        except grpc.RpcError as error:
+            raise as_queue_error(api.from_grpc_error(error)) from error  # type: ignore[no-untyped-call]
 
     def create_batch(self, tasks: Sequence[NewTask]) -> list[Exception | None]:
         """Create up to 100 tasks of one queue in one call: for each, None or what `create` would raise.
@@ -190,13 +192,6 @@ class TaskQueues:
             target.headers[TRACE_HEADER] = task.trace
         target.body = task.body
         return _CreateTaskRequest(parent=self.path_of(task.queue), task=message)
-
-
-def _translated(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except api.GoogleAPICallError as error:
-        raise as_queue_error(error) from error
 
 
 def as_queue_error(error: api.GoogleAPICallError) -> Exception:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import webapp2
@@ -18,7 +19,7 @@ import webapp2
 from counters.applying import Work
 from counters.logs import about
 from counters.tasks import DatastoreUnavailable, TaskFailure, TaskInfo
-from counters.trust import SECURITY_HEADERS, caller_of
+from counters.trust import SECURITY_HEADERS, Caller, caller_of
 from worker import arriving
 from worker.process import WorkerProcess
 
@@ -75,11 +76,19 @@ class TaskHandler(webapp2.RequestHandler):
     def process(self) -> WorkerProcess:
         return self.app.config["process"]  # type: ignore[no-any-return]
 
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, names in lower case."""
+        return arriving.headers_of(self.request.environ)
+
+    @cached_property
+    def caller(self) -> Caller:
+        return caller_of(self.headers, self.process.settings)
+
     def post(self) -> None:
         """A delivery by the queue."""
-        headers = arriving.headers_of(self.request.environ)
-        if caller_of(headers, self.process.settings).is_task:
-            self.run(arriving.task_of(self.request.environ, headers))
+        if self.caller.is_task:
+            self.run(arriving.task_of(self.request.environ, self.headers))
         else:
             self.answer(403, "Only the task queue may post here.")
 
@@ -106,7 +115,7 @@ class TaskHandler(webapp2.RequestHandler):
         self.response.status_int = status
         self.response.headers["Content-Type"] = "text/plain; charset=utf-8"
         self.response.headers.update(SECURITY_HEADERS)
-        self.response.text = f"{text}\n"
+        self.response.body = f"{text}\n".encode()
 
 
 class _OneByOne:

@@ -10,7 +10,7 @@ from counters.applying import Work
 from counters.increments import InvalidPayload
 from counters.naming import parse_task_name
 from counters.tasks import BY_HAND_PREFIX, TaskInfo
-from counters.trust import SECURITY_HEADERS, caller_of, is_cross_site, may_change
+from counters.trust import SECURITY_HEADERS, is_cross_site, may_change
 from counters.updating import HANDLER, CounterUpdates, Registry
 from worker import arriving
 from worker.pages import render
@@ -31,18 +31,16 @@ class UpdateCounterHandler(TaskHandler):
 
     def get(self) -> None:
         """The form that runs this handler by hand, for administrators: see a second delivery do nothing."""
-        caller = caller_of(arriving.headers_of(self.request.environ), self.process.settings)
-        if not caller.is_admin:
+        if not self.caller.is_admin:
             self.answer(403, "Only an administrator may run this by hand. Sign in as one.")
             return
         self._page(task=secrets.token_hex(4), counter="", amount="1")
 
     def post(self) -> None:
-        headers = arriving.headers_of(self.request.environ)
-        caller = caller_of(headers, self.process.settings)
+        caller = self.caller
         if caller.is_task or not caller.is_admin:
             super().post()
-        elif is_cross_site(headers):
+        elif is_cross_site(self.headers):
             self.answer(
                 403, "This form must be sent from its own page. Open /update-counter and send it there."
             )

@@ -12,7 +12,7 @@ from google.cloud.datastore_v1.types import Entity
 from google.cloud.ndb import model
 
 from counters.database import Database
-from counters.encoding import encode_flat
+from counters.encoding import encode_flat, is_flat
 from counters.models import CounterShard, RetryStatistics, TaskRecord
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
@@ -54,22 +54,69 @@ def test_an_entity_is_encoded_as_ndb_encodes_it(database: Database, make: Any) -
     with database.context():
         entity = make()
 
+        assert is_flat(entity)
         assert by_us(entity) == by_ndb(entity)
 
 
-def test_what_is_not_flat_is_refused(database: Database) -> None:
-    class Nested(ndb.Model):
-        words = ndb.StringProperty(repeated=True)
-
-    with database.context(), pytest.raises(TypeError, match="Nested.words"):
-        by_us(Nested(key=ndb.Key(Nested, "n"), words=["a"]))
+class Nested(ndb.Model):
+    words = ndb.TextProperty(repeated=True)
 
 
-def test_what_is_put_flat_is_written_by_the_commit_and_not_by_a_rollback(
-    database: Database, name: str
-) -> None:
+class Stamped(ndb.Model):
+    at = ndb.DateTimeProperty(auto_now=True, tzinfo=UTC)
+
+
+class Needy(ndb.Model):
+    word = ndb.TextProperty(required=True)
+
+
+class Renamed(ndb.Model):
+    word = ndb.TextProperty(name="w")
+
+
+class Squeezed(ndb.Model):
+    blob = ndb.BlobProperty(compressed=True)
+
+
+class Hooked(ndb.Model):
+    word = ndb.TextProperty()
+
+    def _pre_put_hook(self) -> None:
+        self.word = "hooked"
+
+
+class Child(Hooked):
+    pass
+
+
+class Plain(ndb.Model):
+    word = ndb.TextProperty()
+
+
+@pytest.mark.parametrize("model", [Nested, Stamped, Needy, Renamed, Squeezed, Hooked, Child])
+def test_a_model_of_which_ndb_would_make_more_is_not_flat(database: Database, model: Any) -> None:
+    with database.context():
+        assert not is_flat(model(key=ndb.Key(model, "n")))
+
+
+@pytest.mark.parametrize("path", [("Plain", 17), ("Plain", "parent", "Plain", "child"), ("Plain", None)])
+def test_an_entity_with_a_parent_or_without_a_name_is_not_flat(database: Database, path: Any) -> None:
+    with database.context():
+        assert is_flat(Plain(key=ndb.Key("Plain", "n")))
+        assert not is_flat(Plain(key=ndb.Key(*path)))
+
+
+def test_what_is_not_flat_is_written_by_ndb_in_the_same_transaction(database: Database, name: str) -> None:
+    with database.context():
+        flat, hooked = ndb.Key(Plain, name), ndb.Key(Hooked, name)
+        database.transaction(lambda: database.put_all([Plain(key=flat, word="plain"), Hooked(key=hooked)]))
+    with database.context():
+        assert [entity.word for entity in database.get([flat, hooked])] == ["plain", "hooked"]
+
+
+def test_what_is_put_is_written_by_the_commit_and_not_by_a_rollback(database: Database, name: str) -> None:
     def put() -> None:
-        database.put_flat([TaskRecord(key=TaskRecord.key_of("update-counter", name), outcome="applied")])
+        database.put_all([TaskRecord(key=TaskRecord.key_of("update-counter", name), outcome="applied")])
 
     def put_and_fail() -> None:
         put()
@@ -86,6 +133,6 @@ def test_what_is_put_flat_is_written_by_the_commit_and_not_by_a_rollback(
         assert database.get([key])[0].outcome == "applied"
 
 
-def test_outside_of_a_transaction_nothing_can_be_put_flat(database: Database) -> None:
+def test_put_all_is_for_transactions_only(database: Database) -> None:
     with database.context(), pytest.raises(RuntimeError):
-        database.put_flat([])
+        database.put_all([])
