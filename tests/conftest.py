@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import hypothesis
 import pytest
 
 from counters.database import Database
@@ -14,6 +15,10 @@ from counters.settings import Settings
 from localcloud.testing import DatastoreProcess
 
 PROJECT = "test-project"
+
+# A busy machine is no failure: what takes too long is ended by pytest's own timeout.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 class StandingClock:

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import random
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import grpc
 
@@ -46,7 +46,6 @@ class Broker:
         self._sender = sender
         self._watcher = watcher
         self._random = randomness
-        self._emptied: list[Callable[[], None]] = []
         for queue in store.queues():
             self._adopt(queue)
 

@@ -162,7 +162,6 @@ class Store:
             queues[number] = queue
         for task in self._tasks(queues):
             task.queue.add(task)
-        # deliveries.
         return list(queues.values())
 
     def close(self) -> None:

@@ -333,7 +333,7 @@ def test_after_contention_an_idle_process_makes_nobody_wait() -> None:
     most=st.integers(1, 8),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_interleaving_counts_as_one_by_one_would(
     names: list[str], faults: list[str], most: int, seed: int
 ) -> None:
