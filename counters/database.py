@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 import grpc
@@ -22,7 +23,7 @@ from google.cloud.datastore_v1.types import (
     RollbackResponse,
 )
 
-from counters.encoding import encode_flat, is_flat
+from counters.encoding import decode, encode_flat, encode_key, is_flat, path_of
 from counters.increments import InvalidPayload
 from counters.plain_messages import Conditions, count_request, key_of, plain_value
 from counters.tasks import Contention, DatastoreUnavailable
@@ -194,13 +195,34 @@ class Database:
         In a transaction a later get of the same key is answered from ndb's cache. Outside of one it is asked
         again, for ndb remembers in a context even that something was not there.
         """
-        how = {"retries": 0, "timeout": self._timeout_s, "use_cache": ndb.in_transaction()}
+        keys = list(keys)
+        if ndb.in_transaction():
+            return self._get_in_transaction(keys)  # `transaction` translates, after ndb has rolled back
         try:
-            return ndb.get_multi(list(keys), **how)  # type: ignore[no-any-return]
+            return ndb.get_multi(keys, retries=0, timeout=self._timeout_s, use_cache=False)  # type: ignore[no-any-return]
         except (api.Aborted, *_TOO_BUSY_OR_AWAY) as error:
-            if ndb.in_transaction():
-                raise  # `transaction` translates, after ndb has rolled back
             raise as_task_failure(error) from error
+
+    def _get_in_transaction(self, keys: Sequence[ndb.Key]) -> list[Any]:
+        """What ndb's own get would give and remember, in a third of its time."""
+        context = ndb.get_context()
+        wanted = {key.flat(): key for key in keys if key not in context.cache}
+        while wanted:
+            request = LookupRequest.pb()(project_id=self._client.project)
+            request.read_options.transaction = context.transaction
+            for key in islice(wanted.values(), _MOST_KEYS):
+                encode_key(key, request.keys.add())
+            try:
+                answer = LookupResponse.pb(self._call(self._client.stub.lookup, request))
+            except grpc.RpcError as error:
+                raise api.from_grpc_error(error) from error  # type: ignore[no-untyped-call]
+            for result in (*answer.found, *answer.missing):
+                key = wanted.pop(path_of(result.entity.key))
+                context.cache[key] = None
+            for result in answer.found:
+                entity = decode(result.entity)
+                context.cache[entity.key] = entity
+        return [context.cache[key] for key in keys]
 
     def plain(self, kind: str, names: Sequence[str]) -> list[dict[str, Any] | None]:
         """The values of entities by property, in one Lookup for each 1,000; None for each that is not there.

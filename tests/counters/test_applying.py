@@ -261,7 +261,8 @@ def test_a_group_reads_and_writes_each_record_once_and_shard_and_statistics_once
 
         def counted(request: Any, _name: str = method, _original: Any = original, **how: Any) -> Any:
             call = _original(request, **how)
-            size = len(request._pb.keys) if _name == "lookup" else len(getattr(request._pb, "mutations", ()))
+            message = getattr(request, "_pb", request)
+            size = len(message.keys) if _name == "lookup" else len(getattr(message, "mutations", ()))
             calls.append(f"{_name} {size}")
             return call
 

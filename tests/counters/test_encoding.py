@@ -12,7 +12,7 @@ from google.cloud.datastore_v1.types import Entity
 from google.cloud.ndb import model
 
 from counters.database import Database
-from counters.encoding import encode_flat, is_flat
+from counters.encoding import encode_flat, encode_key, is_flat, path_of
 from counters.models import CounterShard, RetryStatistics, TaskRecord
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
@@ -112,6 +112,64 @@ def test_what_is_not_flat_is_written_by_ndb_in_the_same_transaction(database: Da
         database.transaction(lambda: database.put_all([Plain(key=flat, word="plain"), Hooked(key=hooked)]))
     with database.context():
         assert [entity.word for entity in database.get([flat, hooked])] == ["plain", "hooked"]
+
+
+@pytest.mark.parametrize("path", [("Plain", "é"), ("Plain", 17), ("Parent", "p", "Plain", 3)])
+def test_a_key_is_encoded_as_ndb_encodes_it(database: Database, path: Any) -> None:
+    with database.context():
+        key = ndb.Key(*path)
+        message = Entity.pb()().key
+
+        encode_key(key, message)
+
+        assert message == key._key.to_protobuf()._pb
+        assert path_of(message) == path
+
+
+def test_what_a_transaction_has_read_is_not_read_again(database: Database, name: str) -> None:
+    read = LookupsCounted(database)
+    with database.context():
+        there, not_there = (TaskRecord.key_of("update-counter", f"{name}-{n}") for n in "ab")
+
+    def twice() -> list[Any]:
+        first = database.get([there, not_there, there])
+        assert read.count == 1
+        return [first, database.get([not_there, there]), there.get()]
+
+    with database.context():
+        database.put(TaskRecord(key=there, outcome="applied"))
+        first, again, by_ndb = database.transaction(twice)
+
+    assert [entity and entity.outcome for entity in first] == ["applied", None, "applied"]
+    assert again == [None, first[0]]
+    assert by_ndb is first[0]
+    assert read.count == 1
+
+
+class LookupsCounted:
+    """Counts the Lookup calls of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self.count = 0
+        self._method = database._client.stub.lookup
+        database._client.stub.lookup = self
+
+    def future(self, *args: Any, **options: Any) -> Any:
+        self.count += 1
+        return self._method.future(*args, **options)
+
+
+def test_more_keys_than_a_lookup_takes_are_read_in_several(database: Database, name: str) -> None:
+    read = LookupsCounted(database)
+
+    with database.context():
+        keys = [TaskRecord.key_of("update-counter", f"{name}-{number}") for number in range(1001)]
+        database.put(TaskRecord(key=keys[-1], outcome="applied"))
+        found = database.transaction(lambda: database.get(keys))
+
+    assert found[:-1] == [None] * 1000
+    assert found[-1].outcome == "applied"
+    assert read.count == 2
 
 
 def test_what_is_put_is_written_by_the_commit_and_not_by_a_rollback(database: Database, name: str) -> None:
