@@ -4,7 +4,7 @@ It knows neither sockets nor files nor the system's clock: it is told the time, 
 and a change to a Journal. So what it does can be tested to the microsecond.
 """
 
-from localcloud.tasks.clock import Clock, Timer
+from localcloud.tasks.clock import SECOND_US, Clock, Timer
 from localcloud.tasks.congestion import Congestion
 from localcloud.tasks.delivery import Delivery, Journal, Sender, Watcher
 from localcloud.tasks.outcome import DEADLINE_REASON, Outcome
@@ -168,10 +168,12 @@ class Dispatcher:
             self._watcher.gave_up(delivery, outcome)
             return
         base_us = now_us if delivery.base_us is None else delivery.base_us
-        task.eta_us = base_us + policy.backoff_us(attempts.dispatch_count)
+        eta_us = base_us + policy.backoff_us(attempts.dispatch_count)
         if outcome.retry_after_seconds is not None and not delivery.is_app_engine:
             # Real service: Retry-After is considered, for HTTP targets (HttpRequest).
-            task.eta_us = max(task.eta_us, now_us + round(outcome.retry_after_seconds * 1_000_000))
+            eta_us = max(eta_us, now_us + round(outcome.retry_after_seconds * SECOND_US))
+        # Whatever a queue or a target asks for: the task is kept no longer than that.
+        task.eta_us = min(eta_us, task.create_us + self.queue.config.task_ttl_us)
         self.queue.wait(task)
         self._journal.update(task)
         self._watcher.failed(delivery, outcome, now_us)

@@ -8,6 +8,8 @@ MAX_HEAD_BYTES = 64 * 1024
 # Real service: the largest response of an App Engine handler.
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024
+# A target may write a number of any length; no task is kept for more than ten years.
+MAX_RETRY_AFTER_SECONDS = 10 * 366 * 24 * 3600.0
 
 
 class BadResponse(Exception):
@@ -159,5 +161,8 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 def _seconds(value: bytes | None) -> float | None:
-    """The seconds of a Retry-After header; its other form, a date, is not heeded."""
-    return float(value) if value is not None and value.isdigit() else None
+    """The seconds of a Retry-After header.
+
+    We differ: its other form, a date, is not heeded.
+    """
+    return min(float(value), MAX_RETRY_AFTER_SECONDS) if value is not None and value.isdigit() else None

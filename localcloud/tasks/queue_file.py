@@ -6,7 +6,7 @@ from typing import Any
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.clock import SECOND_US
 from localcloud.tasks.queue_config import MAX_CONCURRENT, MAX_RATE_PER_SECOND, QueueConfig, Routing
-from localcloud.tasks.retry import UNLIMITED, RetryPolicy
+from localcloud.tasks.retry import MAX_DURATION_SECONDS, UNLIMITED, RetryPolicy
 
 # Real service: RateLimits and the queue.yaml reference.
 MAX_BUCKET_SIZE = 500
@@ -61,6 +61,9 @@ def _config(entry: dict[str, Any]) -> QueueConfig:
 def _retry(entry: dict[str, Any]) -> RetryPolicy:
     defaults = RetryPolicy()
     limit = entry["task_retry_limit"]
+    for key in ("min_backoff_seconds", "max_backoff_seconds", "task_age_limit_seconds"):
+        if not (entry[key] or 0) <= MAX_DURATION_SECONDS:
+            raise ValueError(f"{key} is {entry[key]:g}. Expected at most {MAX_DURATION_SECONDS:,}.")
     low, high = entry["min_backoff_seconds"], entry["max_backoff_seconds"]
     low_us = defaults.min_backoff_us if low is None else round(low * SECOND_US)
     high_us = defaults.max_backoff_us if high is None else round(high * SECOND_US)

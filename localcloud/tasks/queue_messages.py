@@ -9,7 +9,7 @@ from localcloud.tasks.messages import BetaQueue, Message, set_us, to_us
 from localcloud.tasks.messages import Queue as QueueMessage
 from localcloud.tasks.queue import Queue
 from localcloud.tasks.queue_config import DAY_US, MAX_CONCURRENT, MAX_RATE_PER_SECOND, QueueConfig, Routing
-from localcloud.tasks.retry import UNLIMITED, RetryPolicy
+from localcloud.tasks.retry import MAX_DURATION_SECONDS, UNLIMITED, RetryPolicy
 
 # Real service: what a queue made through the API gets where CreateQueue names nothing. Google documents only
 # "the default"; these are the values that such queues show.
@@ -44,12 +44,9 @@ def retry_policy(message: Message, defaults: RetryPolicy, *, zero_doublings: boo
         raise invalid(f"RetryConfig.max_attempts is {message.max_attempts}. Expected -1 (unlimited) or more.")
     if message.max_doublings < 0:
         raise invalid(f"RetryConfig.max_doublings is {message.max_doublings}. Expected 0 or more.")
-    low_us = to_us(message.min_backoff) if message.HasField("min_backoff") else defaults.min_backoff_us
-    high_us = to_us(message.max_backoff) if message.HasField("max_backoff") else defaults.max_backoff_us
-    has_duration = message.HasField("max_retry_duration")
-    duration_us = to_us(message.max_retry_duration) if has_duration else defaults.max_retry_duration_us
-    if min(low_us, high_us, duration_us) < 0:
-        raise invalid("RetryConfig has a negative duration. Expected 0 or more.")
+    low_us = _duration_us(message, "min_backoff", defaults.min_backoff_us)
+    high_us = _duration_us(message, "max_backoff", defaults.max_backoff_us)
+    duration_us = _duration_us(message, "max_retry_duration", defaults.max_retry_duration_us)
     if low_us > high_us:
         if message.HasField("min_backoff") and message.HasField("max_backoff"):
             raise invalid(
@@ -65,6 +62,19 @@ def retry_policy(message: Message, defaults: RetryPolicy, *, zero_doublings: boo
         max_backoff_us=high_us,
         max_doublings=message.max_doublings or (0 if zero_doublings else defaults.max_doublings),
     )
+
+
+def _duration_us(message: Message, field: str, default_us: int) -> int:
+    """The Duration `field` of a RetryConfig, cut to microseconds. Raises ApiError."""
+    if not message.HasField(field):
+        return default_us
+    duration = getattr(message, field)
+    if not (0 <= duration.seconds <= MAX_DURATION_SECONDS and 0 <= duration.nanos < 1_000_000_000):
+        raise invalid(
+            f"RetryConfig.{field} is {duration.seconds} s and {duration.nanos} ns. "
+            f"Expected 0 to {MAX_DURATION_SECONDS:,} s, and 0 to 999,999,999 ns."
+        )
+    return to_us(duration)
 
 
 def updated_config(queue: Queue, changes: Message, mask: Message) -> QueueConfig:

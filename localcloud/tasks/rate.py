@@ -2,6 +2,9 @@
 
 from localcloud.tasks.clock import SECOND_US
 
+# A rate may be as small as a float can be; a century is as good as never.
+LONGEST_WAIT_US = 100 * 366 * 24 * 3600 * SECOND_US
+
 
 class TokenBucket:
     """Holds up to `burst` tokens and gains `rate_per_second` of them every second; a dispatch takes one.
@@ -45,7 +48,8 @@ class TokenBucket:
             return now_us
         if self._rate <= 0:
             return None
-        return now_us + max(1, round((1 - self._tokens) / self._rate * SECOND_US))
+        wait_us = (1 - self._tokens) / self._rate * SECOND_US
+        return now_us + max(1, round(min(wait_us, LONGEST_WAIT_US)))
 
     def _refill(self, now_us: int) -> None:
         elapsed_us = now_us - self._at_us

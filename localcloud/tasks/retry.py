@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from localcloud.tasks.clock import SECOND_US
 
 UNLIMITED = -1
+# What a google.protobuf.Duration may hold: ten thousand years.
+MAX_DURATION_SECONDS = 315_576_000_000
 
 
 @dataclass(frozen=True, slots=True)

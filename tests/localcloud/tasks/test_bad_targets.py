@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from localcloud.tasks import TasksServer, sender
 from localcloud.tasks.clock import MILLISECOND_US
 from tests.localcloud.tasks.conftest import StartServer
-from tests.localcloud.tasks.harness import Handler, client_of
+from tests.localcloud.tasks.harness import Handler, client_of, wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HEAD_BYTES = 65536
@@ -111,6 +112,23 @@ def test_a_retry_after_a_target_was_down_tells_no_previous_response(
         assert told.response_count == 0
         assert told.last_attempt.response_status.code == 14
         client.purge_queue(name=queue)
+
+
+@pytest.mark.parametrize("digits", [18, 5000])
+def test_a_target_that_asks_to_be_left_alone_for_longer_than_a_number_holds(
+    start_server: StartServer, handler: Handler, bad_target: Callable[..., BadTarget], digits: int
+) -> None:
+    answer = b"HTTP/1.1 429 Later\r\nContent-Length: 0\r\nRetry-After: %b\r\n\r\n" % (b"9" * digits)
+    target = bad_target(lambda connection: connection.sendall(answer))
+    server = start_server()
+    queue = f"{server.location_name}/queues/q"
+    with client_of(server.address) as client:
+        task = client.create_task(parent=queue, task={"http_request": {"url": target.url}})
+        wait_until(lambda: bool(client.get_task(name=task.name).response_count))
+        client.create_task(parent=queue, task={"app_engine_http_request": {}})  # is written, and delivered
+        handler.wait_for(1)
+        kept = client.get_task(name=task.name)
+        assert kept.schedule_time > kept.create_time + timedelta(days=365)
 
 
 def test_a_target_that_hangs(

@@ -60,6 +60,8 @@ def started_badly(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "queue 'q': Min backoff sec must not be greater",
         ),
         (f"{GOOD}  retry_parameters:\n    task_age_limit: 2x\n", "task_age_limit"),
+        (f"{GOOD}  retry_parameters:\n    max_backoff_seconds: 1.0e+30\n", "max_backoff_seconds is 1e+30"),
+        (f"{GOOD}  retry_parameters:\n    min_backoff_seconds: .nan\n", "min_backoff_seconds is nan"),
         (f"{GOOD}  retry_parameters:\n    task_retry_limit: -1\n", "queue 'q': Task retry limit"),
     ],
 )

@@ -46,6 +46,14 @@ def test_a_rate_below_one_a_second_is_kept() -> None:
     assert world.times_ms() == [0, 4000, 8000]
 
 
+def test_the_smallest_rate_there_is_means_never() -> None:
+    world = World(QueueConfig(rate_per_second=5e-324, burst=1))
+    for _ in range(2):
+        world.add()
+    world.clock.advance(30 * 24 * 3600)
+    assert world.times_ms() == [0]
+
+
 def test_the_bucket_fills_while_nothing_is_dispatched_up_to_its_size() -> None:
     world = World(QueueConfig(rate_per_second=10, burst=4))
     for _ in range(4):

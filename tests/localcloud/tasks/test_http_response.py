@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.tasks.http_response import BadResponse, ResponseParser
+from localcloud.tasks.http_response import MAX_RETRY_AFTER_SECONDS, BadResponse, ResponseParser
 
 PLAIN = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nRetry-After: 7\r\n\r\nhello"
 CHUNKED = (
@@ -96,3 +96,13 @@ def test_no_bytes_at_all_make_the_parser_fail_in_another_way(raw: bytes) -> None
         except BadResponse:
             continue
         assert parser.is_complete
+
+
+def test_a_retry_after_of_any_length_is_a_time_that_can_be_told() -> None:
+    told = [
+        parse(
+            b"HTTP/1.1 429 Later\r\nContent-Length: 0\r\nRetry-After: %b\r\n\r\n" % value
+        ).retry_after_seconds
+        for value in (b"9", b"9" * 30, b"9" * 5000, b"-1", b"Wed, 21 Oct 2026 07:28:00 GMT")
+    ]
+    assert told == [9.0, MAX_RETRY_AFTER_SECONDS, MAX_RETRY_AFTER_SECONDS, None, None]

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.tasks.clock import SECOND_US
+from localcloud.tasks.http_response import MAX_RETRY_AFTER_SECONDS
 from localcloud.tasks.messages import Task
+from localcloud.tasks.outcome import Outcome
 from localcloud.tasks.queue_config import QueueConfig
-from localcloud.tasks.retry import RetryPolicy
+from localcloud.tasks.retry import MAX_DURATION_SECONDS, RetryPolicy
 from tests.localcloud.tasks.virtual import BROKEN, OK, UNREACHABLE, World
 
 
@@ -125,3 +127,19 @@ def test_the_age_counts_from_the_first_attempt_not_from_the_creation() -> None:
     world.add(after_seconds=100)
     world.clock.advance(200)
     assert world.times_ms() == [100_000, 101_000, 102_000, 103_000]
+
+
+@pytest.mark.parametrize("outcome", [BROKEN, Outcome(429, retry_after_seconds=MAX_RETRY_AFTER_SECONDS)])
+def test_no_retry_is_planned_for_later_than_the_task_is_kept(outcome: Outcome) -> None:
+    longest_us = MAX_DURATION_SECONDS * SECOND_US
+    config = QueueConfig(
+        retry=RetryPolicy(min_backoff_us=longest_us, max_backoff_us=longest_us), task_ttl_us=60 * SECOND_US
+    )
+    world = World(config, [outcome])
+    message = Task()
+    message.http_request.url = "http://localhost/"
+    task = world.add(message=message)
+    world.clock.advance(1)
+    assert task.eta_us == task.create_us + 60 * SECOND_US
+    world.clock.advance(60)
+    assert world.notes.expired_tasks == ["task-1"]
