@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from localcloud.tasks.delivery import Delivery
 from localcloud.tasks.http_target import Destination
 from localcloud.tasks.messages import HTTP_METHODS, Message
+from localcloud.tasks.outcome import DEADLINE_REASON, Outcome
 
 APP_ENGINE_USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
 HTTP_USER_AGENT = "Google-Cloud-Tasks"
@@ -37,9 +39,15 @@ _NEVER_SENT_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
 
 def app_engine_request(
-    delivery: Delivery, host: str, random_bits: random.Random, *, fails_fast: bool
+    delivery: Delivery, host: str, random_bits: random.Random, *, limit_ms: int, fails_fast: bool
 ) -> bytes:
-    """The request for a handler of the application."""
+    """The request for a handler of the application, whose service may take `limit_ms` for an answer.
+
+    Real service: App Engine's front end adds its own headers to a task's request, too (request headers
+    reference).
+    We differ: Host is the instance's own address, and there is no X-AppEngine-Default-Version-Hostname, for a
+    delivery does not pass the front end at home.
+    """
     request = delivery.message.app_engine_http_request
     lines = [
         f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\nHost: {host}\r\n",
@@ -50,7 +58,9 @@ def app_engine_request(
         lines.append("X-AppEngine-FailFast: true\r\n")
     lines.append(
         f"X-AppEngine-User-IP: {QUEUE_ADDRESS}\r\nX-Forwarded-For: {QUEUE_ADDRESS}\r\n"
-        "X-Forwarded-Proto: http\r\n"
+        "X-Forwarded-Proto: http\r\nX-AppEngine-Https: off\r\nX-AppEngine-Country: ZZ\r\n"
+        f"X-AppEngine-Timeout-Ms: {limit_ms}\r\n"
+        f"X-AppEngine-Request-Log-Id: {random_bits.getrandbits(128):032x}\r\n"
         f"X-Cloud-Trace-Context: {random_bits.getrandbits(128):032x}/{random_bits.getrandbits(63)};o=0\r\n"
     )
     return _assembled(lines, app_engine_headers(request), request.body, HTTP_METHODS[request.http_method])
@@ -112,16 +122,26 @@ def _add_task_headers(lines: list[str], delivery: Delivery, prefix: str) -> None
         f"{prefix}QueueName: {task.queue.id}\r\n{prefix}TaskName: {task.id}\r\n"
         f"{prefix}TaskRetryCount: {delivery.retry_count}\r\n"
         f"{prefix}TaskExecutionCount: {delivery.execution_count}\r\n"
-        # Real service: seconds since 1970; how many decimals is not documented. The SDK's stub prints
-        # microseconds.
+        # Real service: seconds since 1970, with six decimals (observed; the SDK's stub prints microseconds).
         f"{prefix}TaskETA: {seconds}.{micros:06d}\r\n"
     )
-    previous = delivery.previous
-    if previous is not None and delivery.retry_count:
-        if previous.status is not None:
-            lines.append(f"{prefix}TaskPreviousResponse: {previous.status}\r\n")
-        # Real service: free text, not always there. Here it says what the log said of the previous attempt.
-        lines.append(f"{prefix}TaskRetryReason: {previous.text}\r\n")
+    if delivery.previous is not None and delivery.retry_count:
+        response, reason = _of_previous(delivery.previous, is_app_engine=delivery.is_app_engine)
+        lines.append(f"{prefix}TaskPreviousResponse: {response}\r\n{prefix}TaskRetryReason: {reason}\r\n")
+
+
+def _of_previous(outcome: Outcome, *, is_app_engine: bool) -> tuple[int, str]:
+    """What a retry tells of the attempt before it: TaskPreviousResponse and TaskRetryReason.
+
+    Real service: the reason is one of two texts for App Engine and empty for an HTTP target; where there was
+    no answer the response is 0, but 504 for an HTTP target's missed deadline (observed by the conformance
+    tests of aertje/cloud-tasks-emulator, which record the service itself).
+    """
+    if is_app_engine:
+        return outcome.status or 0, "Instance Unavailable" if outcome.status is None else "App Error"
+    if outcome.status is None and outcome.reason == DEADLINE_REASON:
+        return HTTPStatus.GATEWAY_TIMEOUT.value, ""
+    return outcome.status or 0, ""
 
 
 def _assembled(lines: list[str], headers: dict[str, str], body: bytes, method: str) -> bytes:

@@ -145,6 +145,7 @@ class Dispatcher:
         attempts.last_response_us = now_us
         if outcome.status is not None:
             attempts.response_count += 1
+            attempts.executed_count += outcome.status // 100 != 5
 
     def _succeed(self, delivery: Delivery, outcome: Outcome) -> None:
         task = delivery.task

@@ -5,7 +5,7 @@ import random
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 
-from localcloud.tasks.clock import SECOND_US, Clock, Timer
+from localcloud.tasks.clock import MILLISECOND_US, SECOND_US, Clock, Timer
 from localcloud.tasks.delivery import Delivery
 from localcloud.tasks.delivery_request import app_engine_request, http_request
 from localcloud.tasks.handlers import ServiceRules
@@ -50,9 +50,7 @@ class HttpSender:
         deadline_us = to_us(message.dispatch_deadline) if message.HasField("dispatch_deadline") else 0
         if not delivery.is_app_engine:
             return deadline_us or HTTP_DEADLINE_US
-        rules = self._services.get(_service(delivery))
-        by_hand = rules is not None and rules.is_scaled_by_hand
-        limit_us = MANUAL_SCALING_LIMIT_US if by_hand else AUTOMATIC_SCALING_LIMIT_US
+        limit_us = _limit_us(self._services.get(_service(delivery)))
         return min(deadline_us, limit_us) if deadline_us else limit_us
 
     def send(self, delivery: Delivery, done: Callable[[Outcome], None]) -> Timer:
@@ -80,7 +78,13 @@ class HttpSender:
             return self._loop.call_soon(done, refusal)
         pool = self._least_busy(instances)
         fails_fast = rules is not None and rules.is_scaled_by_hand
-        raw = app_engine_request(delivery, f"{pool.host}:{pool.port}", self._random, fails_fast=fails_fast)
+        raw = app_engine_request(
+            delivery,
+            f"{pool.host}:{pool.port}",
+            self._random,
+            limit_ms=_limit_us(rules) // MILLISECOND_US,
+            fails_fast=fails_fast,
+        )
         return pool.send(raw, done, is_head=HTTP_METHODS[request.http_method] == "HEAD")
 
     def _send_to_url(self, delivery: Delivery, done: Callable[[Outcome], None]) -> Timer:
@@ -103,6 +107,12 @@ class HttpSender:
                 self._tls = ssl.create_default_context()
             pool = self._pools[key] = Pool(host, port, self._tls if is_tls else None)
         return pool
+
+
+def _limit_us(rules: ServiceRules | None) -> int:
+    """How long a service may take for an answer."""
+    by_hand = rules is not None and rules.is_scaled_by_hand
+    return MANUAL_SCALING_LIMIT_US if by_hand else AUTOMATIC_SCALING_LIMIT_US
 
 
 def _service(delivery: Delivery) -> str:

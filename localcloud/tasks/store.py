@@ -17,19 +17,21 @@ from localcloud.tasks.queue import Queue
 from localcloud.tasks.queue_config import from_json, to_json
 from localcloud.tasks.task import LiveTask, attempts_in, describe_attempts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS queues (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, config TEXT NOT NULL,
     from_file INTEGER NOT NULL, state INTEGER NOT NULL, purge_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tasks (
     seq INTEGER PRIMARY KEY, queue INTEGER NOT NULL, id TEXT NOT NULL, create_us INTEGER NOT NULL,
-    eta_us INTEGER NOT NULL, message BLOB NOT NULL, attempts BLOB);
+    eta_us INTEGER NOT NULL, message BLOB NOT NULL, attempts BLOB,
+    executed_count INTEGER NOT NULL DEFAULT 0);
 -- The names that stay taken. Looked up on every creation, so in order of name, and not in memory.
 CREATE TABLE IF NOT EXISTS tombstones (
     queue INTEGER NOT NULL, id TEXT NOT NULL, expire_us INTEGER NOT NULL, PRIMARY KEY (queue, id)) WITHOUT
     ROWID;
 """
+FROM_VERSION_1 = "ALTER TABLE tasks ADD COLUMN executed_count INTEGER NOT NULL DEFAULT 0;"
 # How long a deletion or a failed attempt may wait for company.
 LAZY_SECONDS = 0.01
 # A creation waits for nothing; unless they come so thick that together they cost less.
@@ -173,12 +175,13 @@ class Store:
 
     def _tasks(self, queues: dict[int, Queue]) -> Iterator[LiveTask]:
         rows = self._database.execute(
-            "SELECT seq, queue, id, create_us, eta_us, message, attempts FROM tasks ORDER BY seq"
+            "SELECT seq, queue, id, create_us, eta_us, message, attempts, executed_count"
+            " FROM tasks ORDER BY seq"
         )
-        for seq, number, task_id, create_us, eta_us, message, attempts in rows:
+        for seq, number, task_id, create_us, eta_us, message, attempts, executed_count in rows:
             task = LiveTask(queues[number], seq, task_id, create_us, eta_us, message)
             if attempts is not None:
-                task.attempts = attempts_in(Task.FromString(attempts))
+                task.attempts = attempts_in(Task.FromString(attempts), executed_count)
             yield task
 
     def _write(self) -> None:
@@ -191,8 +194,8 @@ class Store:
             )
         if self._updates:
             database.executemany(
-                "UPDATE tasks SET eta_us = ?, attempts = ? WHERE seq = ?",
-                [(task.eta_us, _attempts_of(task), task.seq) for task in self._updates.values()],
+                "UPDATE tasks SET eta_us = ?, attempts = ?, executed_count = ? WHERE seq = ?",
+                [(task.eta_us, *_attempts_of(task), task.seq) for task in self._updates.values()],
             )
         if self._deletes:
             database.executemany("DELETE FROM tasks WHERE seq = ?", self._deletes)
@@ -213,13 +216,13 @@ class Store:
             self._flush_is_lazy = True
 
 
-def _attempts_of(task: LiveTask) -> bytes | None:
+def _attempts_of(task: LiveTask) -> tuple[bytes | None, int]:
+    """What is kept of a task's attempts: what the API tells of them, and what only their headers tell."""
     if task.attempts is None:
-        return None
+        return None, 0
     message = Task()
     describe_attempts(task.attempts, message)
-    attempts: bytes = message.SerializeToString()
-    return attempts
+    return message.SerializeToString(), task.attempts.executed_count
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
@@ -235,12 +238,15 @@ def _open(path: Path | None) -> sqlite3.Connection:
         # Nobody else writes to this file: a second server on it would deliver every task twice.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, 1, SCHEMA_VERSION):
             raise BadStart(
                 f"{name}: written by another version ({version}; this one is {SCHEMA_VERSION}). "
                 "Remove the file, or name another with --data."
             )
-        database.executescript(f"BEGIN EXCLUSIVE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        upgrade = FROM_VERSION_1 if version == 1 else ""
+        database.executescript(
+            f"BEGIN EXCLUSIVE; {upgrade} {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
     except (sqlite3.Error, OSError) as error:
         busy = "locked" in str(error)
         advice = "Another server is using it: stop that, or name another file with --data."

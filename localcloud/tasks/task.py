@@ -23,6 +23,7 @@ class Attempts:
 
     __slots__ = (
         "dispatch_count",
+        "executed_count",
         "first_dispatch_us",
         "last_dispatch_us",
         "last_outcome",
@@ -35,6 +36,7 @@ class Attempts:
     def __init__(self) -> None:
         self.dispatch_count = 0  # all, the ones under way included
         self.response_count = 0  # those that the handler answered
+        self.executed_count = 0  # those of them that it did not answer with 5xx
         self.first_dispatch_us = 0
         self.last_schedule_us = 0
         self.last_dispatch_us = 0
@@ -102,13 +104,14 @@ def describe_attempts(attempts: Attempts, message: Message) -> None:
         last.response_status.message = attempts.last_outcome.text
 
 
-def attempts_in(message: Message) -> Attempts | None:
+def attempts_in(message: Message, executed_count: int) -> Attempts | None:
     """The inverse of describe_attempts, for a task that comes back from the disk: nothing is under way."""
     if not message.dispatch_count:
         return None
     attempts = Attempts()
     attempts.dispatch_count = message.dispatch_count
     attempts.response_count = message.response_count
+    attempts.executed_count = executed_count
     attempts.first_dispatch_us = to_us(message.first_attempt.dispatch_time)
     last = message.last_attempt
     attempts.last_schedule_us = to_us(last.schedule_time)

@@ -25,6 +25,7 @@ class BadTarget:
         self._misbehave = misbehave
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.connections = 0
+        self.requests: list[bytes] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -47,7 +48,7 @@ class BadTarget:
     def _serve(self, connection: socket.socket) -> None:
         with connection:
             try:
-                connection.recv(HEAD_BYTES)
+                self.requests.append(connection.recv(HEAD_BYTES))
                 self._misbehave(connection)
             except OSError:
                 pass
@@ -98,7 +99,7 @@ def test_a_target_that_is_down(start_server: StartServer, handler: Handler) -> N
     assert "connection refused" in line
 
 
-def test_a_retry_after_a_target_was_down_tells_no_previous_response(
+def test_an_attempt_at_a_target_that_is_down_had_no_response(
     start_server: StartServer, handler: Handler
 ) -> None:
     port = free_port()
@@ -106,12 +107,50 @@ def test_a_retry_after_a_target_was_down_tells_no_previous_response(
     queue = f"{server.location_name}/queues/q"
     with client_of(server.address) as client:
         task = client.create_task(parent=queue, task={"app_engine_http_request": {}})
-        while client.get_task(name=task.name).dispatch_count < 2:
-            pass
+        wait_until(lambda: client.get_task(name=task.name).dispatch_count >= 2)
         told = client.get_task(name=task.name)
         assert told.response_count == 0
         assert told.last_attempt.response_status.code == 14
         client.purge_queue(name=queue)
+
+
+@pytest.mark.parametrize(
+    ("is_app_engine", "hangs", "previous", "reason"),
+    [
+        (True, False, b"0", b"Instance Unavailable"),
+        (True, True, b"0", b"Instance Unavailable"),
+        (False, False, b"0", b""),
+        (False, True, b"504", b""),
+    ],
+)
+def test_what_a_retry_is_told_of_an_attempt_without_an_answer(
+    start_server: StartServer,
+    bad_target: Callable[..., BadTarget],
+    monkeypatch: pytest.MonkeyPatch,
+    is_app_engine: bool,
+    hangs: bool,
+    previous: bytes,
+    reason: bytes,
+) -> None:
+    def misbehave(connection: socket.socket) -> None:
+        if len(target.requests) > 1:
+            connection.sendall(OK)
+        elif hangs:
+            connection.recv(1)  # until the deadline closes it
+
+    for limit in ("AUTOMATIC_SCALING_LIMIT_US", "HTTP_DEADLINE_US"):
+        monkeypatch.setattr(sender, limit, 500 * MILLISECOND_US)
+    target = bad_target(misbehave)
+    server = start_server(targets=[target.url])
+    kind = {"app_engine_http_request": {}} if is_app_engine else {"http_request": {"url": target.url}}
+    with client_of(server.address) as client:
+        client.create_task(parent=f"{server.location_name}/queues/q", task=kind)
+    server.wait_idle()
+    prefix = b"X-AppEngine-" if is_app_engine else b"X-CloudTasks-"
+    assert b"%bTaskRetryCount: 1\r\n" % prefix in target.requests[1]
+    assert b"%bTaskExecutionCount: 0\r\n" % prefix in target.requests[1]
+    assert b"%bTaskPreviousResponse: %b\r\n" % (prefix, previous) in target.requests[1]
+    assert b"%bTaskRetryReason: %b\r\n" % (prefix, reason) in target.requests[1]
 
 
 @pytest.mark.parametrize("digits", [18, 5000])

@@ -113,14 +113,14 @@ def test_the_task_headers_of_first_and_later_attempts(
             "taskretrycount": "1",
             "taskexecutioncount": "1",
             "taskpreviousresponse": "500",
-            "taskretryreason": "HTTP status code 500",
+            "taskretryreason": "App Error",
         },
         {
             **common,
             "taskretrycount": "2",
             "taskexecutioncount": "2",
             "taskpreviousresponse": "404",
-            "taskretryreason": "HTTP status code 404",
+            "taskretryreason": "App Error",
         },
     ]
 
@@ -132,6 +132,10 @@ def test_tasks_come_from_the_queues_address_as_plain_http(
     assert got.headers["x-appengine-user-ip"] == "0.1.0.2"
     assert got.headers["x-forwarded-for"] == "0.1.0.2"
     assert got.headers["x-forwarded-proto"] == "http"
+    assert got.headers["x-appengine-https"] == "off"
+    assert got.headers["x-appengine-country"] == "ZZ"
+    assert got.headers["x-appengine-timeout-ms"] == "600000"
+    assert len(got.headers["x-appengine-request-log-id"]) == 32
 
 
 def test_nothing_that_a_creator_forges_gets_through(
@@ -198,12 +202,44 @@ def test_an_http_task_goes_to_its_url_with_its_own_headers(
     assert got.headers["user-agent"] == "Google-Cloud-Tasks"
     assert got.headers["x-cloudtasks-queuename"] == "q"
     assert got.headers["x-cloudtasks-taskretrycount"] == "1"
-    assert got.headers["x-cloudtasks-taskexecutioncount"] == "1"
+    assert got.headers["x-cloudtasks-taskexecutioncount"] == "0"
     assert got.headers["x-cloudtasks-taskpreviousresponse"] == "500"
+    assert got.headers["x-cloudtasks-taskretryreason"] == ""
     assert got.headers["x-mine"] == "1"
     assert "content-type" not in got.headers
     assert "forged" not in got.headers.values()
     assert not [name for name in got.headers if name.startswith("x-appengine-")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "executions", "reason"),
+    [
+        # As recorded from the service itself, by the conformance tests of aertje/cloud-tasks-emulator.
+        ("app_engine_http_request", [0, 1, 2, 3, 4, 5], "App Error"),
+        ("http_request", [0, 0, 1, 2, 2, 3], ""),
+    ],
+)
+def test_each_kind_of_target_is_told_of_earlier_attempts_in_its_own_way(
+    client: Client,
+    server: TasksServer,
+    queue: str,
+    handler: Handler,
+    kind: str,
+    executions: list[int],
+    reason: str,
+) -> None:
+    statuses = [503, 404, 429, 500, 302]
+    handler.statuses = list(statuses)
+    deliver(client, server, queue, handler, **{kind: {} if reason else {"url": handler.url}})
+
+    def told(name: str) -> list[str | None]:
+        prefix = "x-appengine" if reason else "x-cloudtasks"
+        return [request.headers.get(f"{prefix}-task{name}") for request in handler.requests]
+
+    assert told("retrycount") == ["0", "1", "2", "3", "4", "5"]
+    assert told("executioncount") == [str(count) for count in executions]
+    assert told("previousresponse") == [None, *map(str, statuses)]
+    assert told("retryreason") == [None] + [reason] * 5
 
 
 def test_an_http_task_carries_the_token_that_it_asks_for(

@@ -112,7 +112,7 @@ def test_what_a_stopped_server_was_told_holds_after_the_next_start(
     processes.append(ServerProcess(tmp_path, handler.url))
     with client_of(processes[1].address) as client:
         assert {task.name: task for task in client.list_tasks(parent=QUEUE)} == before
-        assert before[failed].last_attempt.response_status.message == "HTTP status code 500"
+        assert before[failed].last_attempt.response_status.message == "INTERNAL(13): HTTP status code 500"
         assert client.get_queue(name=QUEUE).state.name == "PAUSED"
         assert client.get_queue(name=other.name) == other
         assert_taken(client, finished)

@@ -12,7 +12,7 @@ from google.api_core import exceptions
 from localcloud.tasks import TasksServer, store
 from localcloud.tasks.store import Store
 from tests.localcloud.tasks.conftest import StartServer
-from tests.localcloud.tasks.harness import Client, Handler, client_of
+from tests.localcloud.tasks.harness import Client, Handler, client_of, wait_until
 
 WORK = {"app_engine_http_request": {"relative_uri": "/work"}}
 
@@ -63,3 +63,36 @@ def test_a_success_that_cannot_be_written_is_written_later(
     again = start_server(data=tmp_path / "tasks.sqlite3")
     again.wait_idle()
     assert len(handler.requests) == 1
+
+
+def test_what_an_http_target_is_told_of_earlier_attempts_is_kept_and_was_not_in_older_files(
+    start_server: StartServer, handler: Handler, tmp_path: Path
+) -> None:
+    path = tmp_path / "tasks.sqlite3"
+    server = start_server(data=path)
+    queue = f"{server.location_name}/queues/q"
+    later = {"min_backoff": {"seconds": 600}, "max_backoff": {"seconds": 600}}
+    handler.statuses = [404, 404]
+    with client_of(server.address) as client:
+        task = client.create_task(
+            parent=queue, task={"http_request": {"url": handler.url}, "retry_config": later}
+        )
+        wait_until(lambda: client.get_task(name=task.name).response_count == 1)
+    server.close()
+
+    server = start_server(data=path)
+    with client_of(server.address) as client:
+        client.run_task(name=task.name)
+        wait_until(lambda: client.get_task(name=task.name).response_count == 2)
+    server.close()
+    assert handler.requests[1].headers["x-cloudtasks-taskexecutioncount"] == "1"
+
+    database = sqlite3.connect(path)
+    database.executescript("ALTER TABLE tasks DROP COLUMN executed_count; PRAGMA user_version = 1;")
+    database.close()
+    server = start_server(data=path)
+    with client_of(server.address) as client:
+        client.run_task(name=task.name)
+        handler.wait_for(3)
+    assert handler.requests[2].headers["x-cloudtasks-taskretrycount"] == "2"
+    assert handler.requests[2].headers["x-cloudtasks-taskexecutioncount"] == "0"

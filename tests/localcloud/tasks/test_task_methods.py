@@ -132,7 +132,7 @@ def test_a_failing_task_tells_its_attempts(client: Client, queue: str, handler: 
     assert task.dispatch_count == 1
     assert task.first_attempt.dispatch_time == task.last_attempt.dispatch_time
     assert not task.first_attempt.response_time
-    assert task.last_attempt.response_status.message == "HTTP status code 500"
+    assert task.last_attempt.response_status.message == "INTERNAL(13): HTTP status code 500"
     assert task.last_attempt.response_status.code == 13
     assert task.last_attempt.schedule_time <= task.last_attempt.dispatch_time
     wait = task.schedule_time - task.last_attempt.response_time
