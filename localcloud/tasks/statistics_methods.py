@@ -1,6 +1,7 @@
 """The methods of google.cloud.tasks.v2beta3.CloudTasks that tell a queue's statistics, which v2 does not."""
 
 from localcloud.tasks.broker import Broker
+from localcloud.tasks.errors import invalid
 from localcloud.tasks.grpc_methods import Method
 from localcloud.tasks.messages import (
     BetaGetQueueRequest,
@@ -13,7 +14,8 @@ from localcloud.tasks.messages import (
 from localcloud.tasks.names import check_location
 from localcloud.tasks.pages import Pages, page_size
 from localcloud.tasks.queue import Queue
-from localcloud.tasks.queue_messages import beta_queue_message
+from localcloud.tasks.queue_filter import parse_filter
+from localcloud.tasks.queue_messages import beta_queue_message, queue_message
 from localcloud.tasks.queue_methods import MAX_PAGE_SIZE, QueueMethods
 
 
@@ -39,14 +41,16 @@ class StatisticsMethods:
     async def list_queues(self, request: Message) -> Message:
         parent = check_location(request.parent)
         size = page_size(request.page_size, MAX_PAGE_SIZE)
-        start = self._pages.position(request.page_token, parent) + 1
-        found = self._queues.queues_under(parent)
+        passes = parse_filter(request.filter)
+        of = f"{parent} {request.filter}"
+        start = self._pages.position(request.page_token, of) + 1
+        found = [queue for queue in self._queues.queues_under(parent) if passes(queue_message(queue))]
         response = BetaListQueuesResponse()
         response.queues.extend(
             self._masked(queue, request.read_mask) for queue in found[start : start + size]
         )
         if len(found) > start + size:
-            response.next_page_token = self._pages.token(parent, start + size - 1)
+            response.next_page_token = self._pages.token(of, start + size - 1)
         return response
 
     def _masked(self, queue: Queue, mask: Message) -> Message:
@@ -54,6 +58,10 @@ class StatisticsMethods:
         message = beta_queue_message(queue)
         if not mask.paths:
             return message
+        # On the wire the field is called `type`; only the Python client adds the underscore.
+        mask.paths[:] = ["type_" if path == "type" else path for path in mask.paths]
+        if "*" not in mask.paths and not mask.IsValidForDescriptor(BetaQueue.DESCRIPTOR):
+            raise invalid(f"read_mask has {', '.join(mask.paths)}. Expected fields of Queue, or *.")
         self._add_statistics(queue, message.stats)
         if "*" in mask.paths:
             return message

@@ -246,6 +246,24 @@ def test_statistics_come_only_when_asked_for(beta_client: Client, client: Client
     assert everything.rate_limits.max_burst_size == 100
 
 
+def test_v2beta3_lists_the_queues_that_its_filter_names_page_by_page(
+    beta_client: Client, client: Client, queue: str, location: str
+) -> None:
+    client.pause_queue(name=queue)
+    pause = {"parent": location, "filter": "state = PAUSED", "page_size": 1}
+    assert [found.name for found in beta_client.list_queues(request=pause)] == [queue]
+    for wrong in ({"filter": "state = ("}, {"read_mask": {"paths": ["statz"]}}):
+        with pytest.raises(exceptions.InvalidArgument):
+            list(beta_client.list_queues(request={"parent": location, **wrong}))
+
+
+def test_a_read_mask_names_the_fields_of_the_real_queue(beta_client: Client, queue: str) -> None:
+    found = beta_client.get_queue(request={"name": queue, "read_mask": {"paths": ["type"]}})
+    assert (found.type_.name, found.name) == ("PUSH", "")
+    with pytest.raises(exceptions.InvalidArgument, match="read_mask has statz"):
+        beta_client.get_queue(request={"name": queue, "read_mask": {"paths": ["statz"]}})
+
+
 def test_statistics_count_what_runs_and_what_ran(
     beta_client: Client,
     client: Client,
