@@ -29,6 +29,7 @@ from localcloud.tasks.messages import (
 from localcloud.tasks.names import split_task
 from localcloud.tasks.queue import Queue
 from localcloud.tasks.task_methods import checked_view
+from localcloud.tasks.task_view import describe
 
 # Real service: BatchCreateTasksRequest.requests, BatchDeleteTasksRequest.names.
 MAX_CREATED = 100
@@ -104,7 +105,7 @@ class BatchMethods:
                 _set_status(metadata.failed_requests[index], error)
                 continue
             created.append(task)
-            task.describe(item.task, view)
+            describe(task, item.task, view)
             response.tasks.append(item.task)
         if created:
             await self._broker.settled(queue, created)

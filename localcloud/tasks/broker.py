@@ -92,8 +92,15 @@ class Broker:
         Real service: a task that succeeded or was given up is gone, and NOT_FOUND (GetTask).
         """
         queue_name, task_id = split_task(name)
-        task = self.queue(queue_name).tasks.get(task_id)
+        queue = self.queue(queue_name)
+        task = queue.tasks.get(task_id)
         if task is None:
+            if self.store.is_taken(queue, task_id):
+                # Real service: these words (recorded in the tests of aertje/cloud-tasks-emulator).
+                raise not_found(
+                    "The task no longer exists, though a task with this name existed recently. "
+                    "The task either successfully completed or was deleted."
+                )
             raise not_found(
                 f"Requested entity was not found: task {task_id!r} is not, or no longer, in its queue."
             )
@@ -195,7 +202,7 @@ class Broker:
                 f"Task name {shown(name)} must start with the name of its queue, {queue.name}.",
             )
         if task_id in queue.tasks:
-            raise already_exists("Requested entity already exists.")
+            raise already_exists("Requested entity already exists")
         if self.store.is_taken(queue, task_id):
             # Real service: the id of a deleted or executed task is not available at once
             # (CreateTaskRequest.task).

@@ -85,10 +85,7 @@ def http_request(delivery: Delivery, request: Message, to: Destination, authoriz
     method = HTTP_METHODS[request.http_method]
     lines = [f"{method} {to.path} HTTP/1.1\r\nHost: {to.host_header}\r\n"]
     _add_task_headers(lines, delivery, "X-CloudTasks-")
-    headers = creators_headers(request.headers.items())
-    for name in [name for name in headers if name.lower() == "user-agent"]:
-        del headers[name]
-    headers["User-Agent"] = HTTP_USER_AGENT
+    headers = http_headers(request)
     if authorization is not None:
         for name in [name for name in headers if name.lower() == "authorization"]:
             del headers[name]
@@ -97,6 +94,15 @@ def http_request(delivery: Delivery, request: Message, to: Destination, authoriz
     # (HttpTarget.http_method).
     body = request.body if method in ("POST", "PUT", "PATCH") else b""
     return _assembled(lines, headers, body, method)
+
+
+def http_headers(request: Message) -> dict[str, str]:
+    """The headers of an HttpRequest's creator, but for the User-Agent, which is the service's own."""
+    headers = creators_headers(request.headers.items())
+    for name in [name for name in headers if name.lower() == "user-agent"]:
+        del headers[name]
+    headers["User-Agent"] = HTTP_USER_AGENT
+    return headers
 
 
 def creators_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import enum
 from typing import TYPE_CHECKING
 
-from localcloud.tasks.messages import FULL_VIEW, Message, Task, set_us, to_us
+from localcloud.tasks.messages import Message, set_us, to_us
 from localcloud.tasks.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -69,25 +69,6 @@ class LiveTask:
     @property
     def name(self) -> str:
         return f"{self.queue.name}/tasks/{self.id}"
-
-    def shown(self, view: int) -> Message:
-        """The task as the API tells it."""
-        message = Task.FromString(self.message)
-        self.describe(message, view)
-        return message
-
-    def describe(self, message: Message, view: int) -> None:
-        """Complete `message`, which holds what the creator gave; in any view but FULL remove the body."""
-        message.name = self.name
-        message.view = view
-        # Real service: create_time is cut to whole seconds (Task.create_time).
-        message.create_time.seconds = self.create_us // 1_000_000
-        set_us(message.schedule_time, self.eta_us)
-        if self.attempts is not None:
-            describe_attempts(self.attempts, message)
-        if view != FULL_VIEW:
-            request = getattr(message, message.WhichOneof("message_type"))
-            request.ClearField("body")
 
 
 def describe_attempts(attempts: Attempts, message: Message) -> None:

@@ -17,6 +17,7 @@ from localcloud.tasks.messages import (
 )
 from localcloud.tasks.pages import Pages, page_size
 from localcloud.tasks.task import LiveTask
+from localcloud.tasks.task_view import describe, shown
 
 # Real service: the largest page, and the default (ListTasksRequest.page_size).
 MAX_PAGE_SIZE = 1000
@@ -43,13 +44,13 @@ class TaskMethods:
         queue = self._broker.queue(request.parent)
         task = self._broker.create(queue, request.task)
         settled = self._broker.settled(queue, [task])
-        task.describe(request.task, view)
+        describe(task, request.task, view)
         await settled
         return request.task
 
     async def get_task(self, request: Message) -> Message:
         view = checked_view(request.response_view)
-        return self._broker.task(request.name).shown(view)
+        return shown(self._broker.task(request.name), view)
 
     async def list_tasks(self, request: Message) -> Message:
         view = checked_view(request.response_view)
@@ -66,7 +67,7 @@ class TaskMethods:
                     response.next_page_token = self._pages.token(queue.name, found[-1].seq)
                     break
                 found.append(task)
-        response.tasks.extend(task.shown(view) for task in found)
+        response.tasks.extend(shown(task, view) for task in found)
         return response
 
     async def delete_task(self, request: Message) -> Message:
@@ -79,7 +80,7 @@ class TaskMethods:
         task = self._broker.task(request.name)
         self._broker.dispatcher(task.queue).run(task)
         # Real service: the answer shows the task dispatched, before its target has answered (RunTask).
-        return task.shown(view)
+        return shown(task, view)
 
 
 def checked_view(view: int) -> int:
