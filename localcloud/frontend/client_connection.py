@@ -82,12 +82,7 @@ class ClientConnection(asyncio.Protocol):
                 problem = str(error.__context__ or error) or "malformed"
                 self._refuse(text_response(HTTPStatus.BAD_REQUEST, f"Not a valid HTTP request: {problem}"))
         if not self._closing and not self._in_body and self._head_bytes > _MAX_HEAD_BYTES:
-            self._refuse(
-                text_response(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"The request's head is larger than {_MAX_HEAD_BYTES} bytes.",
-                )
-            )
+            self._refuse(_head_too_large())
         if self._transport is not None and len(self._waiting) > _MAX_PIPELINED:
             self._transport.pause_reading()
 
@@ -193,6 +188,9 @@ class ClientConnection(asyncio.Protocol):
             return text_response(
                 HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Only HTTP/1.1 and HTTP/1.0 are spoken."
             )
+        # A head may come whole in one piece: then it was not measured on its way.
+        if len(self._target) + sum(len(name) + len(value) for name, value in self._headers) > _MAX_HEAD_BYTES:
+            return _head_too_large()
         hosts = 0
         for name, value in self._headers:
             key = name.lower()
@@ -256,6 +254,13 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is not None:
             self._closing = self._closing or close
             self._transport.write(encode_response(response, has_body=has_body, close=close))
+
+
+def _head_too_large() -> Response:
+    return text_response(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        f"The request's head is larger than {_MAX_HEAD_BYTES} bytes.",
+    )
 
 
 def _too_large() -> Response:

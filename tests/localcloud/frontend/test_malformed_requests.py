@@ -100,6 +100,18 @@ def test_an_endless_head_is_refused(front_end: FrontEnd) -> None:
     assert answer.startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
+    ],
+)
+def test_a_large_head_is_refused_even_if_it_comes_whole(front_end: FrontEnd, head: bytes) -> None:
+    assert front_end.raw(head).startswith(b"HTTP/1.1 431")
+    assert front_end.instance().received == []
+
+
 def test_a_client_that_asks_is_told_to_go_on(front_end: FrontEnd) -> None:
     with socket.create_connection(("127.0.0.1", front_end.port), timeout=10) as client:
         client.sendall(b"POST / HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
