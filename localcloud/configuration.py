@@ -232,12 +232,15 @@ def _seconds(expiration: str | None, default: int) -> int:
 def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> routing.Handler:
     what = entry.GetHandlerType()
     kind = {"static_dir": routing.Kind.STATIC_DIR, "static_files": routing.Kind.STATIC_FILES}.get(what)
+    key = "url"
     try:
         pattern = routing.compile_url(entry.url, static_dir=kind is routing.Kind.STATIC_DIR)
+        key = "upload"
+        upload = routing.compile_upload(entry.upload) if entry.upload else None
     except ValueError as error:
-        lines = text.splitlines()
-        line = next((number for number, content in enumerate(lines) if entry.url in content), 0)
-        raise ConfigurationError(f"{file}, line {line + 1}, key 'url': {error}") from error
+        lines, wrong = text.splitlines(), getattr(entry, key)
+        line = next((number for number, content in enumerate(lines) if wrong in content), 0)
+        raise ConfigurationError(f"{file}, line {line + 1}, key {key!r}: {error}") from error
     return routing.Handler(
         url=entry.url,
         pattern=pattern,
@@ -246,6 +249,7 @@ def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> rout
         redirects_to_login=entry.auth_fail_action != "unauthorized",
         secure=entry.secure if entry.secure in ("always", "never") else "optional",
         path=getattr(entry, what) if kind else "",
+        upload=upload,
         mime_type=entry.mime_type,
         expiration_seconds=_seconds(entry.expiration, default_expiration),
         http_headers={str(name): str(value) for name, value in (entry.http_headers or {}).items()},

@@ -48,6 +48,8 @@ class Handler:
     secure: str = "optional"
     # STATIC_DIR: a folder. STATIC_FILES: a path that may hold \1. Relative to the folder of app.yaml.
     path: str = ""
+    # STATIC_FILES: which files are there at all.
+    upload: re.Pattern[str] | None = None
     mime_type: str | None = None
     expiration_seconds: int = 600
     http_headers: Mapping[str, str] = field(default_factory=dict)
@@ -158,6 +160,14 @@ def compile_url(url: str, *, static_dir: bool = False) -> re.Pattern[str]:
         return re.compile(source, re.DOTALL)
     except re.error as error:
         raise ValueError(f"url {url!r} is not a regular expression: {error}") from error
+
+
+def compile_upload(upload: str) -> re.Pattern[str]:
+    """The pattern of a handler's `upload`. Raises ValueError with the reason if it does not compile."""
+    try:
+        return re.compile(upload, re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"upload {upload!r} is not a regular expression: {error}") from error
 
 
 def dispatch_rule(url: str, service: str) -> DispatchRule:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import posixpath
+import time
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
@@ -18,7 +20,11 @@ def serve(request: Request, match: Match, folder: Path) -> Response | None:
     if request.method not in (b"GET", b"HEAD"):
         return text_response(405, "A static file can only be read.", (b"Allow", b"GET, HEAD"))
     root = folder / handler.path.rstrip("/") if handler.kind is Kind.STATIC_DIR else folder
-    file = _inside(root, folder / handler.static_path(match.groups))
+    path = handler.static_path(match.groups)
+    # Real service: only files that match `upload` are there as static files (app.yaml reference).
+    if handler.upload is not None and not handler.upload.fullmatch(posixpath.normpath(path)):
+        return None
+    file = _inside(root, folder / path)
     if file is None:
         return None
     try:
@@ -34,7 +40,9 @@ def serve(request: Request, match: Match, folder: Path) -> Response | None:
         (b"Content-Type", (handler.mime_type or _type_of(file)).encode("latin-1")),
         (b"ETag", etag),
         (b"Last-Modified", formatdate(status.st_mtime, usegmt=True).encode()),
+        # Real service: the expiration is told in both headers (app.yaml reference, expiration).
         (b"Cache-Control", b"public, max-age=%d" % handler.expiration_seconds),
+        (b"Expires", formatdate(time.time() + handler.expiration_seconds, usegmt=True).encode()),
     )
     own = {name.lower().encode("latin-1") for name in handler.http_headers}
     headers = [header for header in headers if header[0].lower() not in own]

@@ -104,6 +104,10 @@ MISTAKES = [
     (HANDLER + "/a\n  bogus: auto\n", "line 4, key 'bogus': unknown key 'bogus'"),
     (HANDLER + "/a\n  script: auto\n  login: nobody\n", "line 5, key 'login': Value 'nobody' for login"),
     (HANDLER + "/(\n  script: auto\n", "line 3, key 'url': url '/(' is not a regular expression"),
+    (
+        HANDLER + "/a\n  static_files: a\n  upload: a(\n",
+        "line 5, key 'upload': upload 'a(' is not a regular expression",
+    ),
     (HANDLER + "/a\n", "key 'url': a handler needs one of script, static_dir and static_files"),
     ("runtime: python313\nruntime: x\n", "line 2, key 'runtime': Duplicate attribute"),
     ('runtime: "abc\n', "line 1, key 'runtime': not YAML: found unexpected end of stream"),

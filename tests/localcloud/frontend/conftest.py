@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from localcloud.routing import Handler, Kind, Login, Routes, ServiceRoutes, compile_url, routes
+from localcloud.routing import (
+    Handler,
+    Kind,
+    Login,
+    Routes,
+    ServiceRoutes,
+    compile_upload,
+    compile_url,
+    routes,
+)
 from tests.localcloud.frontend.harness import FrontEnd
 
 
@@ -31,6 +40,7 @@ def application() -> Routes:
         pattern=compile_url("/private/(.*)"),
         kind=Kind.STATIC_FILES,
         path=r"private/\1",
+        upload=compile_upload(r"private/.*\.txt"),
         mime_type="text/x-secret",
         login=Login.REQUIRED,
     )
@@ -58,6 +68,8 @@ def folder(tmp_path: Path) -> Path:
     (app / "assets" / "site.css").write_text("body{}")
     (app / "assets" / "deep" / "x.bin").write_bytes(b"\0\1")
     (app / "private" / "note.txt").write_text("a secret")
+    (app / "private" / "note.key").write_text("SECRET")
+    (app / "notes.txt").write_text("SECRET")
     (app / "main.py").write_text("SECRET = 1")
     (app / "assets" / "link.txt").symlink_to(tmp_path / "outside.txt")
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ def test_a_file_is_served_with_what_app_yaml_says(front_end: FrontEnd) -> None:
     assert answer.header("Cache-Control") == "public, max-age=3600"
     assert answer.header("X-Colour") == "blue"
     assert answer.header("Last-Modified")
+    until = parsedate_to_datetime(answer.header("Expires") or "")
+    assert until - parsedate_to_datetime(answer.header("Date") or "") == timedelta(hours=1)
     assert (answer.header("Date") or "").endswith(" GMT")
     assert answer.header("Server") == "localcloud"
     assert front_end.instance().received == []
@@ -85,6 +89,22 @@ def test_a_static_file_behind_a_login_is_served_to_who_is_signed_in(front_end: F
     assert front_end.request(path="/private/note.txt").status == 302
     answer = front_end.request(path="/private/note.txt", user=User("ann@example.org", is_admin=False))
     assert (answer.status, answer.header("Content-Type")) == (200, "text/x-secret")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/private/note.key",
+        "/private/%2e%2e/main.py",
+        "/private/%2e%2e/notes.txt",
+        "/private/..%2fnotes.txt",
+        "/private/x/%2e%2e/%2e%2e/notes.txt",
+    ],
+)
+def test_a_file_that_upload_does_not_name_is_not_there(front_end: FrontEnd, path: str) -> None:
+    answer = front_end.request(path=path, user=User("ann@example.org", is_admin=False))
+    assert answer.status == 404
+    assert b"SECRET" not in answer.body
 
 
 def test_a_static_file_can_only_be_read(front_end: FrontEnd) -> None:
