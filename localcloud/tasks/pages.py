@@ -27,10 +27,10 @@ class Pages:
             return -1
         try:
             listed, position, expire_us = json.loads(base64.urlsafe_b64decode(token.encode()))
-            usable = listed == of and self._clock.now_us() < int(expire_us)
-        except (ValueError, TypeError):
-            usable = False
-        if not usable:
+        except (ValueError, TypeError, RecursionError):
+            listed = position = expire_us = None
+        is_ours = listed == of and isinstance(position, int) and isinstance(expire_us, int)
+        if not is_ours or self._clock.now_us() >= expire_us:
             raise invalid(
                 "page_token is not one of this list, or older than two hours. Expected next_page_token."
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Any
 
@@ -159,8 +161,20 @@ def test_a_list_of_tasks_has_no_bodies_unless_one_asks_for_them(client: Client, 
     assert full.app_engine_http_request.body == b"payload"
 
 
-@pytest.mark.parametrize("token", ["rubbish", "W10=", "WyJ4IiwgMSwgMV0="])
-def test_a_page_token_of_ones_own_is_refused(client: Client, queue: str, token: str) -> None:
+@pytest.mark.parametrize(
+    "token",
+    [
+        "rubbish",
+        "W10=",
+        "WyJ4IiwgMSwgMV0=",
+        ["QUEUE", [], 10**20],
+        ["QUEUE", "1", 10**20],
+        ["QUEUE", 1, 1e999],
+    ],
+)
+def test_a_page_token_of_ones_own_is_refused(client: Client, queue: str, token: str | list[Any]) -> None:
+    if isinstance(token, list):
+        token = base64.urlsafe_b64encode(json.dumps([queue, *token[1:]]).encode()).decode()
     with pytest.raises(exceptions.InvalidArgument, match="page_token"):
         list(client.list_tasks(request={"parent": queue, "page_token": token}))
 
