@@ -68,10 +68,11 @@ class Committer:
             raise invalid("A non-transactional commit must not name a transaction.")
         if request.mode == _TRANSACTIONAL and selector is None:
             raise invalid("A transactional commit must name a transaction.")
+        # Real service: what is refused for its form leaves the transaction as it was (both emulators).
+        prepared = self._prepare(request)
         if selector != "transaction":
-            if selector and request.single_use_transaction.WhichOneof("mode") != "read_write":
+            if selector and request.single_use_transaction.WhichOneof("mode") == "read_only":
                 raise invalid("single_use_transaction must be read-write.")
-            prepared = self._prepare(request)
             owner = self._transactions.new_owner()
             try:
                 return self._execute(request, prepared, owner, None, is_wanted)
@@ -79,11 +80,9 @@ class Committer:
                 self._query_locks.done(owner)
                 self._locks.release(owner, [each.key for each in prepared if each.key])
         transaction = self._transactions.use(request.transaction, database)
-        prepared = []
         how = "aborted"
         try:
             with transaction.mutex:
-                prepared = self._prepare(request)
                 response = self._execute(request, prepared, transaction.owner, transaction, is_wanted)
                 how = "committed"
                 return response
@@ -120,6 +119,7 @@ class Committer:
             namespace = limits.check_partition(key.partition_id, request.project_id, request.database_id)
             elements = limits.check_path(key)
             partition = self._storage.catalog.partition(request.project_id, request.database_id, namespace)
+            limits.check_not_reserved(elements, namespace)
             kind, identifier = elements[-1]
             # A name can't be given out as an id, so there is nothing to keep back.
             if isinstance(identifier, int):

@@ -22,6 +22,18 @@ _MAX_INDEXED_BYTES = 1500
 _MAX_UNINDEXED_BYTES = 1_048_487
 _MAX_DEPTH = 20
 _MAX_INDEXED_VALUES = 20_000
+_MAX_VECTOR_DIMENSIONS = 2048
+_PROJECTED = 18
+_VECTOR = 31
+# Real service: what an older API called a link, a category, a rating, ... (both emulators refuse the others).
+_MEANINGS = {
+    "string_value": frozenset((1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 15, 17, 32, 34)),
+    "integer_value": frozenset((7, 13, 29, 30)),
+    "blob_value": frozenset((16, 22)),
+    "entity_value": frozenset((20,)),
+}
+_UNINDEXED_MEANINGS = frozenset((15, 22))
+"""A long text, a compressed blob."""
 _DIMENSION = re.compile(r"[0-9A-Za-z._-]{1,100}")
 _PROJECT = re.compile(r"[0-9A-Za-z._:-]{1,100}")
 
@@ -41,17 +53,40 @@ def check_database(project: str, database: str) -> None:
         )
 
 
+def complete_partition(partition: Message, project: str, database: str) -> None:
+    """Fill in what a client may leave out: a partition that names no project lies in the request's.
+
+    Real service: Node's and Go's clients send nothing but the namespace (both emulators take it so).
+    """
+    if not partition.project_id:
+        partition.project_id = project
+        if not partition.database_id:
+            partition.database_id = database
+
+
 def check_partition(partition: Message, project: str, database: str) -> str:
-    """The namespace of a partition, which must be the request's project and database."""
+    """The namespace of a partition, completed, which must be the request's project and database."""
+    complete_partition(partition, project, database)
     if partition.project_id != project or partition.database_id != database:
         raise invalid(
             f"mismatched databases within request: {project}/{database} vs"
             f" {partition.project_id}/{partition.database_id}"
         )
-    namespace: str = partition.namespace_id
-    if namespace and not _DIMENSION.fullmatch(namespace):
-        raise invalid(f"The namespace {namespace!r} is not 0 to 100 of letters, digits, '.', '_' and '-'.")
-    return namespace
+    return _check_namespace(partition.namespace_id)
+
+
+def check_key_value(key: Message, project: str, database: str) -> None:
+    """A key that is a property's value, completed; it may lie in any project and database."""
+    partition = key.partition_id
+    complete_partition(partition, project, database)
+    check_database(partition.project_id, partition.database_id)
+    _check_namespace(partition.namespace_id)
+    check_path(key)
+
+
+def check_kind(kind: str) -> None:
+    """The kind that a query asks for."""
+    _check_key_name("kind", kind)
 
 
 def check_path(key: Message, *, is_incomplete_allowed: bool = False) -> list[Element]:
@@ -91,8 +126,11 @@ def check_not_reserved(elements: list[Element], namespace: str) -> None:
 
 
 def check_entity(entity: Message) -> None:
-    """The properties of an entity to be written; timestamps are rounded down to the microsecond."""
-    _check_properties(entity, 1)
+    """The properties of an entity to be written; timestamps are rounded down to the microsecond.
+
+    Its key is checked already: keys among the properties are completed with its project and database.
+    """
+    _check_properties(entity, entity.key.partition_id, 1)
 
 
 def check_entity_size(size: int) -> None:
@@ -117,9 +155,13 @@ def check_property_name(name: str) -> None:
         raise invalid(f"The property name {name!r} is reserved.")
 
 
-def check_value(name: str, value: Message, depth: int = 1, *, is_in_array: bool = False) -> None:
-    """A property's value; timestamps are rounded down to the microsecond."""
+def check_value(
+    name: str, value: Message, partition: Message, depth: int = 1, *, is_in_array: bool = False
+) -> None:
+    """A property's value in an entity of the partition; timestamps are rounded down to the microsecond."""
     kind = value.WhichOneof("value_type")
+    if value.meaning and kind != "array_value":
+        _check_meaning(name, value, kind)
     if kind in ("integer_value", "boolean_value", "double_value", "null_value"):
         return
     if kind == "string_value":
@@ -137,17 +179,21 @@ def check_value(name: str, value: Message, depth: int = 1, *, is_in_array: bool 
         if depth > _MAX_DEPTH:
             raise invalid(f"The property {name!r} has more than {_MAX_DEPTH} nested entity values.")
         if value.entity_value.HasField("key"):
-            check_path(value.entity_value.key, is_incomplete_allowed=True)
-        _check_properties(value.entity_value, depth + 1)
+            inner = value.entity_value.key
+            complete_partition(inner.partition_id, partition.project_id, partition.database_id)
+            check_path(inner, is_incomplete_allowed=True)
+        _check_properties(value.entity_value, partition, depth + 1)
     elif kind == "array_value":
         if is_in_array:
             raise invalid(f"The property {name!r} has an array in an array.")
-        if value.exclude_from_indexes or value.meaning:
+        if value.meaning == _VECTOR:
+            _check_vector(name, value)
+        elif value.exclude_from_indexes or value.meaning:
             raise invalid(f"The array {name!r} sets exclude_from_indexes or meaning. Only its elements may.")
         for element in value.array_value.values:
-            check_value(name, element, depth, is_in_array=True)
+            check_value(name, element, partition, depth, is_in_array=True)
     elif kind == "key_value":
-        check_path(value.key_value)
+        check_key_value(value.key_value, partition.project_id, partition.database_id)
     elif kind == "geo_point_value":
         point = value.geo_point_value
         if not (-90 <= point.latitude <= 90 and -180 <= point.longitude <= 180):
@@ -156,10 +202,38 @@ def check_value(name: str, value: Message, depth: int = 1, *, is_in_array: bool 
         raise invalid(f"The property {name!r} has a value without a type.")
 
 
-def _check_properties(entity: Message, depth: int) -> None:
+def _check_namespace(namespace: str) -> str:
+    if namespace and not _DIMENSION.fullmatch(namespace):
+        raise invalid(f"The namespace {namespace!r} is not 0 to 100 of letters, digits, '.', '_' and '-'.")
+    return namespace
+
+
+def _check_properties(entity: Message, partition: Message, depth: int) -> None:
     for name, value in entity.properties.items():
         check_property_name(name)
-        check_value(name, value, depth)
+        check_value(name, value, partition, depth)
+
+
+def _check_meaning(name: str, value: Message, kind: str | None) -> None:
+    meaning = value.meaning
+    if meaning == _PROJECTED:
+        raise invalid(f"The property {name!r} comes from a projection query: it can't be written.")
+    if meaning not in _MEANINGS.get(kind or "", ()):
+        raise invalid(f"The property {name!r} has meaning {meaning}, which is none of a {kind}.")
+    if meaning in _UNINDEXED_MEANINGS and not value.exclude_from_indexes:
+        raise invalid(f"The property {name!r} has meaning {meaning}: it must be excluded from indexes.")
+
+
+def _check_vector(name: str, value: Message) -> None:
+    elements = value.array_value.values
+    if not 1 <= len(elements) <= _MAX_VECTOR_DIMENSIONS:
+        raise invalid(
+            f"The vector {name!r} has {len(elements)} dimensions, not 1 to {_MAX_VECTOR_DIMENSIONS}."
+        )
+    if any(each.WhichOneof("value_type") != "double_value" for each in elements):
+        raise invalid(f"The vector {name!r} must consist of doubles.")
+    if not value.exclude_from_indexes:
+        raise invalid(f"The vector {name!r} must be excluded from indexes.")
 
 
 def _check_length(name: str, size: int, is_excluded: bool) -> None:

@@ -88,7 +88,7 @@ def _prepare(mutation: Message, project: str, database: str, catalog: Catalog) -
     operation = mutation.WhichOneof("operation")
     if operation is None:
         raise invalid("A mutation must insert, update, upsert or delete.")
-    _check_conflict_detection(mutation)
+    _check_conflict_detection(mutation, operation)
     if operation == "delete":
         key = mutation.delete
         if mutation.property_transforms:
@@ -124,11 +124,18 @@ def _prepare(mutation: Message, project: str, database: str, catalog: Catalog) -
     )
 
 
-def _check_conflict_detection(mutation: Message) -> None:
+def _check_conflict_detection(mutation: Message, operation: str) -> None:
     detection = mutation.WhichOneof("conflict_detection_strategy")
     if mutation.conflict_resolution_strategy and detection is None:
         raise invalid("conflict_resolution_strategy needs base_version or update_time.")
     if mutation.conflict_resolution_strategy not in (0, 1, 3):
         raise invalid("conflict_resolution_strategy must be SERVER_VALUE or FAIL.")
-    if detection == "update_time":
+    if detection == "base_version":
+        if mutation.base_version < 0:
+            raise invalid(f"Invalid base_version: {mutation.base_version}, it should be >= 0")
+        if operation == "insert" and mutation.base_version:
+            raise invalid("Cannot insert an entity with a base version greater than zero.")
+        if operation == "update" and not mutation.base_version:
+            raise invalid("Cannot update an entity with a base version set to zero.")
+    elif detection == "update_time":
         timestamp_us(mutation.update_time)

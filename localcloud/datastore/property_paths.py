@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localcloud.datastore.errors import invalid
+from localcloud.datastore.limits import check_property_name
 from localcloud.datastore.messages import Entity, Message, Value
 
 
@@ -73,4 +74,8 @@ def masked(entity: Message, paths: list[list[str]]) -> Message:
 
 def parse_mask(mask: Message) -> list[list[str]]:
     """The paths of a property mask that selects what to return or to write; the key is always there."""
-    return [parse_path(path) for path in mask.paths if path != "__key__"]
+    paths = [parse_path(path) for path in mask.paths if path != "__key__"]
+    for names in paths:
+        for name in names:
+            check_property_name(name)
+    return paths

@@ -23,6 +23,7 @@ _MAX_IN_VALUES = 30
 _MAX_NOT_IN_VALUES = 10
 _MAX_INEQUALITY_PROPERTIES = 10
 _MAX_DEPTH = 20
+_MAX_FILTERS_AND_ORDERS = 100
 KEY = "__key__"
 
 
@@ -109,6 +110,8 @@ def parse_filters(query: Message, prefix: bytes, project: str, database: str, na
     disjunction: list[tuple[Condition, ...]] = [()]
     if query.HasField("filter"):
         disjunction = parser.alternatives(query.filter, 1)
+    if parser.filters + len(query.order) > _MAX_FILTERS_AND_ORDERS:
+        raise invalid(f"A query may have at most {_MAX_FILTERS_AND_ORDERS} filters and sort orders in all.")
     conditions = [each for conditions in disjunction for each in conditions]
     _check(conditions, disjunction)
     inequalities = sorted(
@@ -130,6 +133,8 @@ class _Parser:
         self._project = project
         self._database = database
         self._namespace = namespace
+        self.filters = 0
+        """Property filters met so far."""
 
     def alternatives(self, message: Message, depth: int) -> list[tuple[Condition, ...]]:
         """The filter as a list of alternatives, each a tuple of conditions."""
@@ -154,6 +159,7 @@ class _Parser:
         return result
 
     def _property_filter(self, message: Message) -> list[tuple[Condition, ...]]:
+        self.filters += 1
         path = message.property.name
         operator = _OPERATORS.get(message.op, "OPERATOR_UNSPECIFIED")
         if not path:
@@ -185,7 +191,7 @@ class _Parser:
             return self._key(value)
         kind = value.WhichOneof("value_type")
         if kind == "key_value":
-            limits.check_path(value.key_value)
+            limits.check_key_value(value.key_value, self._project, self._database)
         encoded = encode_value(value)
         if encoded is None:
             what = {"entity_value": "An entity", "array_value": "An array"}.get(kind, "No")
@@ -203,12 +209,12 @@ class _Parser:
 
 
 def _bounded(alternatives: Iterable[tuple[Condition, ...]]) -> list[tuple[Condition, ...]]:
-    result = []
+    result: dict[tuple[Condition, ...], None] = {}
     for each in alternatives:
-        result.append(each)
+        result[each] = None
         if len(result) > _MAX_DISJUNCTIONS:
             raise invalid(f"The query has more than {_MAX_DISJUNCTIONS} disjunctions.")
-    return result
+    return list(result)
 
 
 def _check(conditions: list[Condition], disjunction: list[tuple[Condition, ...]]) -> None:

@@ -63,8 +63,8 @@ def parse_query(query: Message, partition: Partition, summed: tuple[str, ...] = 
     if query.HasField("find_nearest"):
         raise unimplemented("find_nearest is not supported by localcloud.datastore.")
     kind = query.kind[0].name if query.kind else None
-    if query.kind and not kind:
-        raise invalid("The kind is the empty string.")
+    if kind is not None:
+        limits.check_kind(kind)
     if query.offset < 0:
         raise invalid("The offset must not be negative.")
     limit = query.limit.value if query.HasField("limit") else None

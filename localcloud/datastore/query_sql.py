@@ -11,6 +11,9 @@ from localcloud.datastore.catalog import Catalog
 from localcloud.datastore.query_filters import Alternative, Interval
 from localcloud.datastore.query_plan import Plan
 
+# SQLite joins 64 tables at most; the values beyond are looked up for each candidate.
+_MAX_JOINED = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -140,15 +143,22 @@ def _statement(
             text, values = interval_condition(interval, "t.value")
             conditions.append(text)
             parameters += values
-    for number, (scope, value) in enumerate(probes):
+    for number, (scope, value) in enumerate(probes[:_MAX_JOINED]):
         alias = f"e{number}"
         tables.append(f"{source.index_rows} {alias}")
         conditions.append(f"{alias}.scope = ? AND {alias}.value = ?")
         parameters += [scope, value]
         if alias != driving:
             conditions.append(f"{alias}.key = {driving}.key")
+    for scope, value in probes[_MAX_JOINED:]:
+        conditions.append(
+            f"EXISTS (SELECT 1 FROM {source.index_rows} p"
+            f" WHERE p.scope = ? AND p.value = ? AND p.key = {driving}.key)"
+        )
+        parameters += [scope, value]
     text, bounds = _key_range(alternative, f"{driving}.key")
-    several = " | ".join([*(["t.several"] if driver else []), *(f"e{n}.several" for n in range(len(probes)))])
+    flags = [f"{table.split()[-1]}.several" for table in tables]
+    several = " | ".join(flags) if len(probes) <= _MAX_JOINED else "1"
     return Statement(
         # A cross join is one that SQLite does not reorder: the first table gives the order.
         " CROSS JOIN ".join(tables),

@@ -47,7 +47,7 @@ def _apply(entity: Message, transform: Message, time_us: int) -> Message:
     if kind in ("append_missing_elements", "remove_all_from_array"):
         elements = list(getattr(transform, kind).values)
         for element in elements:
-            check_value(transform.property, element, is_in_array=True)
+            check_value(transform.property, element, entity.key.partition_id, is_in_array=True)
         change = _with_missing if kind == "append_missing_elements" else _without
         changed = Value()
         changed.array_value.values.extend(change(_elements_of(present), elements))

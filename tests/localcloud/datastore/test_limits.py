@@ -42,6 +42,12 @@ def array(**fields: Any) -> Any:
     return message
 
 
+def vector(*elements: Any, indexed: bool = False) -> Any:
+    message = value(list(elements))
+    message.meaning, message.exclude_from_indexes = 31, not indexed
+    return message
+
+
 FITS = [
     put({"s": "x" * 1500}),
     put({"s": "é" * 750}),
@@ -56,6 +62,10 @@ FITS = [
     put({}, of=("K", -5)),
     put({}, of=tuple(["K", 1] * 100)),
     put({"_a_": 1, "__a": 1, "k": key("K", 1), "e": m.Value(entity_value=entity(key("Incomplete"), {}))}),
+    put({"v": vector(*[0.5] * 2048)}),
+    put({"s": m.Value(string_value="x" * 2000, meaning=15, exclude_from_indexes=True)}),
+    put({"z": m.Value(blob_value=b"x", meaning=22, exclude_from_indexes=True)}),
+    put({"u": m.Value(entity_value=m.Entity(), meaning=20), "r": m.Value(integer_value=5, meaning=13)}),
 ]
 DOES_NOT_FIT = [
     put({"s": "x" * 1501}),
@@ -73,6 +83,16 @@ DOES_NOT_FIT = [
     put({"t": [[1]]}),
     put({"t": array(exclude_from_indexes=True)}),
     put({"t": array(meaning=9)}),
+    put({"v": vector()}),
+    put({"v": vector(*[0.5] * 2049)}),
+    put({"v": vector(1)}),
+    put({"v": vector(0.5, indexed=True)}),
+    put({"projected": m.Value(integer_value=1, meaning=18)}),
+    put({"long": m.Value(string_value="x", meaning=15)}),
+    put({"rating": m.Value(string_value="x", meaning=13)}),
+    put({"unknown": m.Value(string_value="x", meaning=99)}),
+    put({"k": key("K", 1, namespace="zero\0byte")}),
+    put({"k": key("K", 1, project="not a project")}),
     put({"nothing": m.Value()}),
     put({"g": point(91, 0)}),
     put({"g": point(0, float("nan"))}),

@@ -18,6 +18,7 @@ from tests.localcloud.datastore.api import (
     key,
     path_of,
     properties,
+    query,
     update,
     upsert,
     value,
@@ -241,11 +242,77 @@ def test_databases_and_namespaces_are_apart(api: Api) -> None:
 
 
 def test_a_key_of_another_project_or_database_is_refused(api: Api) -> None:
-    for wrong in (key(*A, project="other"), key(*A, database="other"), key(*A, project="")):
+    for wrong in (key(*A, project="other"), key(*A, database="other")):
         with refused(Code.INVALID_ARGUMENT):
             api.lookup(wrong)
         with refused(Code.INVALID_ARGUMENT):
             api.commit(delete(wrong))
+
+
+@pytest.mark.parametrize("database", ["", "named"])
+def test_a_key_without_a_project_lies_in_the_request_s(api: Api, database: str) -> None:
+    """As Node's and Go's clients send them: with nothing, or with the namespace alone."""
+    api = Api(api.service, database)
+
+    def bare(*path: Any) -> Any:
+        return key(*path, project="", namespace="n")
+
+    whole = key(*A, namespace="n", database=database)
+    answer = api.commit(upsert(bare(*A), k=bare("K", 1), e=m.Value(entity_value=entity(bare("E"), {"n": 1}))))
+    assert not answer.mutation_results[0].HasField("key")
+    assert api.lookup(bare(*A)).found == api.lookup(whole).found
+    found = api.lookup(whole).found[0].entity
+    assert found.key == whole
+    assert found.properties["k"].key_value == key("K", 1, namespace="n", database=database)
+    assert found.properties["e"].entity_value.key == key("E", namespace="n", database=database)
+    assert api.lookup(bare(*B)).missing[0].entity.key == key(*B, namespace="n", database=database)
+    request = m.RunQueryRequest(query=query("Thing", ("k", "=", bare("K", 1)), ("__key__", ">=", bare(*A))))
+    request.partition_id.namespace_id = "n"
+    assert len(api.call("RunQuery", m.RunQueryResponse, request).batch.entity_results) == 1
+    allocated = api.call("AllocateIds", m.AllocateIdsResponse, m.AllocateIdsRequest(keys=[bare("Thing")]))
+    assert allocated.keys[0].partition_id == whole.partition_id
+
+
+def test_a_key_without_a_project_cannot_name_another_database(api: Api) -> None:
+    with refused(Code.INVALID_ARGUMENT):
+        api.lookup(key(*A, project="", database="other"))
+
+
+def test_a_base_version_must_suit_the_operation(api: Api) -> None:
+    api.commit(upsert(A, n=1))
+    for mutation, version in ((insert(B), 5), (update(A), 0), (upsert(A), -1), (delete(A), -1)):
+        mutation.base_version = version
+        with refused(Code.INVALID_ARGUMENT):
+            api.commit(mutation)
+    first = insert(B, n=1)
+    first.base_version = 0
+    api.commit(first)
+    assert api.get(*B) == {"n": 1}
+
+
+def test_a_single_use_transaction_without_options_is_read_write(api: Api) -> None:
+    request = m.CommitRequest(mutations=[upsert(A, n=1)], mode="TRANSACTIONAL")
+    request.single_use_transaction.SetInParent()
+    assert api.call("Commit", m.CommitResponse, request).HasField("commit_time")
+    request.single_use_transaction.read_only.SetInParent()
+    with refused(Code.INVALID_ARGUMENT):
+        api.call("Commit", m.CommitResponse, request)
+
+
+def test_a_mask_must_not_name_what_is_reserved(api: Api) -> None:
+    mutation = upsert(A, n=1)
+    mutation.property_mask.paths.append("__n__")
+    with refused(Code.INVALID_ARGUMENT):
+        api.commit(mutation)
+    request = m.LookupRequest(keys=[key(*A)])
+    request.property_mask.paths.append("in.__n__")
+    with refused(Code.INVALID_ARGUMENT):
+        api.call("Lookup", m.LookupResponse, request)
+
+
+def test_ids_of_a_reserved_kind_cannot_be_reserved(api: Api) -> None:
+    with refused(Code.INVALID_ARGUMENT):
+        api.call("ReserveIds", m.ReserveIdsResponse, m.ReserveIdsRequest(keys=[key("__kind__", 1)]))
 
 
 def test_the_default_database_is_not_called_default(api: Api) -> None:

@@ -321,6 +321,25 @@ def test_what_the_api_does_not_allow_is_refused(numbers: Api, wrong: Any) -> Non
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_a_query_may_have_100_filters(api: Api) -> None:
+    """More than SQLite joins tables."""
+    names = [f"p{number}" for number in range(101)]
+    api.commit(upsert(("K", 1), **dict.fromkeys(names, 1)), upsert(("K", 2), **dict.fromkeys(names[:-2], 1)))
+    api.commit(upsert(("K", 3), **{name: [1, 2] for name in names}))
+    filters = [(name, "=", 1) for name in names[:99]]
+    assert api.names(query("K", *filters)) == [1, 2, 3]
+    assert api.names(query("K", *filters, order=["-p99"])) == [3, 1]
+    assert api.aggregate(query("K", *filters, ("p99", "=", 1)), ("count", "n")) == {"n": 2}
+    assert api.names(query("K", *(("p5", "=", 1) for _ in range(100)))) == [1, 2, 3]
+    with pytest.raises(Refused, match="100 filters"):
+        api.names(query("K", *filters, order=["p99", "p100"]))
+
+
+def test_equal_alternatives_count_once(api: Api) -> None:
+    api.commit(upsert(("K", 1), p=1))
+    assert api.names(query("K", either(*[condition("p", "=", 1)] * 31))) == [1]
+
+
 def test_gql_and_nearest_neighbours_are_unimplemented_and_say_so(api: Api) -> None:
     request = m.RunQueryRequest(gql_query={"query_string": "SELECT * FROM N"})
     with pytest.raises(Refused, match="GQL") as refused:

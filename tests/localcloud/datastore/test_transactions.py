@@ -169,6 +169,15 @@ def test_lifetimes_can_be_chosen(make_api: Callable[..., Api], clock: StandingCl
     assert code_of(lambda: api.lookup(A, transaction=transaction)) is Code.INVALID_ARGUMENT
 
 
+def test_a_commit_refused_for_its_form_leaves_the_transaction_open(any_mode: Api) -> None:
+    transaction = any_mode.begin()
+    assert code_of(lambda: any_mode.commit(upsert(("Thing", 0)), transaction=transaction)) is (
+        Code.INVALID_ARGUMENT
+    )
+    any_mode.commit(upsert(A, n=1), transaction=transaction)
+    assert any_mode.get(*A) == {"n": 1}
+
+
 def test_a_failed_commit_ends_the_transaction(api: Api) -> None:
     transaction = api.begin()
     api.lookup(A, transaction=transaction)
