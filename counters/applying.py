@@ -7,8 +7,8 @@ changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
@@ -48,7 +48,11 @@ class Work(Protocol[P]):
         """What `apply` will get: it is then read together with the records, in one Lookup."""
 
     def apply(self, payloads: Sequence[P], tasks: Sequence[TaskInfo], now: datetime) -> Iterable[ndb.Model]:
-        """Inside the transaction: the entities to write, changed by these tasks. May run more than once."""
+        """Inside the transaction: the entities to write, changed by these tasks. May run more than once.
+
+        Raises InvalidPayload if what is stored forbids a task for good; then nothing of these may have been
+        put. Of several tasks each is tried alone then; a single one is kept as rejected.
+        """
 
     def noted(self, payload: P) -> dict[str, Any]:
         """What the record shall say of the payload: `counter` and `amount`, or nothing."""
@@ -123,40 +127,57 @@ class Applier(Generic[P]):
         records: dict[str, TaskRecord] = {
             name: record for name, record in zip(names, found, strict=True) if record is not None
         }
+        new = self._first_seen(deliveries, records, now)
+        to_put = self._work_on(new, now)
 
         happened = Tally()
-        outcomes: list[Outcome] = []
-        to_apply: list[Delivery[P]] = []
-        to_put: list[ndb.Model] = []
-        for delivery in deliveries:
-            task = delivery.task
-            record = records.get(task.name)
-            if record is not None and record.delivery_id == task.delivery_id:
-                outcomes.append(Outcome(record.outcome))
-            elif record is not None:
-                outcomes.append(Outcome.DUPLICATE)
-                happened.duplicates += 1
+        for name, delivery in new.items():
+            records[name] = self._record(delivery, now)
+            if delivery.problem is None:
+                happened.count_applied(delivery.task.attempt, _latency_ms(delivery.task, now))
             else:
-                problem = delivery.problem or self._untimely(task, now)
-                record = records[task.name] = self._record(delivery, problem, now)
-                outcomes.append(Outcome(record.outcome))
-                to_put.append(record)
-                if problem is None:
-                    to_apply.append(delivery)
-                    happened.count_applied(task.attempt, _latency_ms(task, now))
-                else:
-                    to_put.append(self._kept(task, problem, now))
-                    happened.rejected += 1
+                to_put.append(self._kept(delivery.task, delivery.problem, now))
+                happened.rejected += 1
+        outcomes: list[Outcome] = []
+        for delivery in deliveries:
+            record = records[delivery.task.name]
+            is_own = record.delivery_id == delivery.task.delivery_id
+            outcomes.append(Outcome(record.outcome) if is_own else Outcome.DUPLICATE)
+            happened.duplicates += not is_own
 
-        if to_apply:
-            accepted = [each.payload for each in to_apply if each.payload is not None]
-            to_put.extend(self.work.apply(accepted, [each.task for each in to_apply], now))
         if happened != Tally():
             entity = statistics_key.get() or RetryStatistics(key=statistics_key)
             statistics.add_to(entity, happened, now)
             to_put.append(entity)
-        self._database.put_all(to_put)
+        self._database.put_all([*(records[name] for name in new), *to_put])
         return outcomes
+
+    def _first_seen(
+        self, deliveries: Sequence[Delivery[P]], records: Mapping[str, TaskRecord], now: datetime
+    ) -> dict[str, Delivery[P]]:
+        """By name, those of tasks that have no record: of each the first, with its problem if it has one."""
+        new: dict[str, Delivery[P]] = {}
+        for delivery in deliveries:
+            task = delivery.task
+            if task.name not in records and task.name not in new:
+                problem = delivery.problem or self._untimely(task, now)
+                new[task.name] = replace(delivery, problem=problem) if problem else delivery
+        return new
+
+    def _work_on(self, new: dict[str, Delivery[P]], now: datetime) -> list[ndb.Model]:
+        """What the work changes. If it rejects a task, that task's delivery in `new` gets the problem."""
+        to_apply = [each for each in new.values() if each.problem is None]
+        payloads = [each.payload for each in to_apply if each.payload is not None]
+        if not to_apply:
+            return []
+        try:
+            return list(self.work.apply(payloads, [each.task for each in to_apply], now))
+        except InvalidPayload as problem:
+            if len(to_apply) > 1:
+                raise  # Whose it is can't be told. Each is tried alone then.
+            [rejected] = to_apply
+            new[rejected.task.name] = replace(rejected, problem=problem)
+            return []
 
     def _untimely(self, task: TaskInfo, now: datetime) -> InvalidPayload | None:
         """Why a task's age forbids applying it: its record, had it been applied, might be gone."""
@@ -174,12 +195,12 @@ class Applier(Generic[P]):
             return InvalidPayload("enqueued_at", task.enqueued_at.isoformat(), "a time that is not to come")
         return None
 
-    def _record(self, delivery: Delivery[P], problem: InvalidPayload | None, now: datetime) -> TaskRecord:
+    def _record(self, delivery: Delivery[P], now: datetime) -> TaskRecord:
         task = delivery.task
         noted = self.work.noted(delivery.payload) if delivery.payload is not None else {}
         return TaskRecord(
             key=TaskRecord.key_of(self.work.name, task.name),
-            outcome=APPLIED if problem is None else REJECTED,
+            outcome=APPLIED if delivery.problem is None else REJECTED,
             payload_digest=payload_digest(task.body),
             attempts=task.attempt,
             enqueued_at=task.enqueued_at,

@@ -59,6 +59,9 @@ class TaskHandler(webapp2.RequestHandler):
         """Inside the transaction: get what the task changes, and return the entities to write.
 
         Runs again if the transaction has to; so it does nothing that can't be taken back.
+
+        Raises InvalidPayload, before it puts anything, if what it finds forbids the task for good (a seat is
+        sold): it is kept as rejected. Whatever else it raises is answered 500: the queue delivers again.
         """
         raise NotImplementedError(f"{cls.__name__} does not say what a task of its changes.")
 

@@ -1,0 +1,103 @@
+"""A handler may find out inside the transaction that a task can never be applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from google.cloud import ndb
+
+from counters.applying import Applier, Work
+from counters.database import Database
+from counters.increments import InvalidPayload
+from counters.models import RejectedTask, TaskRecord
+from counters.settings import Settings
+from counters.tasks import Outcome, TaskInfo
+from tests.worker.conftest import ON_APP_ENGINE
+from worker.process import WorkerProcess
+from worker.task_handler import TaskHandler
+
+
+class Seat(ndb.Model):
+    """Keyed by its number; there once it is sold."""
+
+
+class SellSeatHandler(TaskHandler):
+    name = "sell-seat"
+
+    @classmethod
+    def parse(cls, task: TaskInfo) -> str:
+        return task.body.decode()
+
+    @classmethod
+    def apply(cls, seat: str, task: TaskInfo) -> Iterable[ndb.Model]:
+        if ndb.Key(Seat, seat).get():
+            raise InvalidPayload("seat", seat, "one that is not sold")
+        return [Seat(id=seat)]
+
+
+class SellSeatsTogether(SellSeatHandler):
+    most_grouped = 10
+
+    @classmethod
+    def work(cls, process: WorkerProcess) -> Work[Any]:
+        class Together:
+            name = cls.name
+            parse = staticmethod(cls.parse)
+
+            def prepare(self, seats: Sequence[str]) -> None: ...
+
+            def reads(self, seats: Sequence[str]) -> Iterable[ndb.Key]:
+                return [ndb.Key(Seat, seat) for seat in seats]
+
+            def apply(
+                self, seats: Sequence[str], tasks: Sequence[TaskInfo], now: datetime
+            ) -> Iterable[ndb.Model]:
+                pairs = zip(seats, tasks, strict=True)
+                return [sold for seat, task in pairs for sold in SellSeatHandler.apply(seat, task)]
+
+            def noted(self, seat: str) -> dict[str, Any]:
+                return {}
+
+        return Together()
+
+
+def sale(seat: str, name: str) -> TaskInfo:
+    return TaskInfo(name=name, queue="sales", path="/sell-seat", body=seat.encode())
+
+
+@pytest.fixture
+def process(database: Database) -> WorkerProcess:
+    return WorkerProcess(Settings.read(ON_APP_ENGINE), [SellSeatHandler])
+
+
+def test_a_task_that_what_is_stored_forbids_is_kept_for_a_person(
+    process: WorkerProcess, database: Database, name: str
+) -> None:
+    outcomes = [
+        process.deliver("sell-seat", sale(name, f"{buyer}-{name}"))
+        for buyer in ("early", "late", "late", "early")
+    ]
+
+    assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.DUPLICATE, Outcome.DUPLICATE]
+    with database.context():
+        record = TaskRecord.key_of("sell-seat", f"late-{name}").get()
+        kept = ndb.Key(RejectedTask, record.key.id()).get()
+    assert (record.outcome, kept.state) == ("rejected", "kept")
+    assert kept.reason == "seat: expected one that is not sold"
+
+
+def test_of_a_group_only_the_forbidden_task_is_rejected(
+    process: WorkerProcess, database: Database, name: str
+) -> None:
+    applier = Applier(SellSeatsTogether.work(process), database, process.settings, process.slot)
+    taken, free = (applier.receive(sale(f"{seat}-{name}", f"{seat}-{name}")) for seat in ("taken", "free"))
+    process.deliver("sell-seat", sale(f"taken-{name}", f"before-{name}"))
+
+    with pytest.raises(InvalidPayload):
+        applier.apply([taken, free])
+
+    # What the committer does with a group that fails:
+    assert [applier.apply([each])[0] for each in (taken, free)] == [Outcome.REJECTED, Outcome.APPLIED]
