@@ -216,9 +216,7 @@ class Settings:
                 wanted = "a Google Cloud project's id" if expected else str(bad)
                 problems.append(f"{about['variable']} {state}. Expected {wanted}{default}.")
         if not problems and values["api_access"] == "key" and not values["api_keys"]:
-            problems.append(
-                "COUNTER_API_KEYS is empty, but COUNTER_API_ACCESS is 'key'. Expected at least one key."
-            )
+            problems.append("COUNTER_API_KEYS is ''. Expected a key (COUNTER_API_ACCESS=key).")
         if problems:
             raise SettingsError(" ".join(problems))
         return cls(**values)

@@ -54,20 +54,36 @@ def rename(root: Path, name: str) -> list[str]:
         (re.compile(rf"\b{_variable(prefix)}_(?=[A-Z])"), f"{_variable(name)}_"),
         (re.compile(rf"^# {re.escape(_title(prefix))}: "), f"# {_title(name)}: "),
     )
+    texts = dict(_texts(root))
+    used = re.compile(rf"\b{name}\b")
+    if (
+        "-" not in name
+        and name != project
+        and (files := [file for file, text in texts.items() if used.search(text)])
+    ):
+        # The next renaming could not tell the name from the word.
+        raise CannotRename(
+            f"NAME is {name!r}, a word that the project uses already (in {files[0]}, for one). "
+            f"Expected a name that is nothing else, such as my-{name}"
+        )
     changed = []
-    for file in _files(root):
-        path = root / file
-        try:
-            before = path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError:
-            continue  # a picture
+    for file, before in texts.items():
         after = before
         for pattern, new in replacements:
             after = pattern.sub(new, after)
         if after != before:
-            path.write_bytes(after.encode("utf-8"))
+            (root / file).write_bytes(after.encode("utf-8"))
             changed.append(file)
     return changed
+
+
+def _texts(root: Path) -> Iterator[tuple[str, str]]:
+    """Each file of the project that has a text, with it."""
+    for file in _files(root):
+        try:
+            yield file, (root / file).read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            continue  # a picture
 
 
 def _files(root: Path) -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_a_key_is_never_shown() -> None:
 
 
 def test_access_by_key_needs_a_key() -> None:
-    with pytest.raises(SettingsError, match="COUNTER_API_KEYS is empty"):
+    with pytest.raises(SettingsError, match="COUNTER_API_KEYS is ''. Expected a key"):
         Settings.read({**MINIMUM, "COUNTER_API_ACCESS": "key"})
 
 

@@ -245,12 +245,12 @@ def test_an_entrypoint_that_exits_at_once_stops_the_start_with_its_last_words(
 
 
 def test_its_last_words_are_the_programs_own_not_gunicorns(run: Start, folder: Path) -> None:
-    program = 'print("COUNTER_SLOTS is no number.\\n[2026-01-01 12:00:00 +0000] [7] [ERROR] Shutting down")'
+    program = 'print("SLOTS is no number.\\n[2026-01-01 12:00:00 +0000] [7] [ERROR] Shutting down")'
     (folder / "main.py").write_text(f"{program}\nraise SystemExit(4)\n")
     running = run("app.yaml")
     assert running.wait_exit() == 1
     last = running.output.splitlines()[-1]
-    assert ": COUNTER_SLOTS is no number. Its log:" in last
+    assert ": SLOTS is no number. Its log:" in last
 
 
 def test_a_warm_up_that_fails_stops_the_start_with_its_first_line(run: Start) -> None:
