@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from bench import demo
+from bench.chromium import MISSING, chromium
 from localcloud.testing import LocalCloud
 
 IMAGES = demo.ROOT / "docs" / "images"
@@ -39,12 +39,9 @@ SHOTS = (
 
 
 def main() -> int:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    executable = chromium()
     if executable is None:
-        print(
-            "No Chromium is installed, which takes the pictures. On Debian: apt-get install chromium",
-            file=sys.stderr,
-        )
+        print(MISSING, file=sys.stderr)
         return 1
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, demo.stack(Path(folder)) as cloud:

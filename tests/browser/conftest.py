@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench.chromium import MISSING, chromium
 from localcloud.testing import LocalCloud
 
 ROOT = Path(__file__).parents[2]
@@ -33,20 +33,18 @@ _CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 
-_INSTALL = "No Chromium is installed, which these tests drive. On Debian or Ubuntu: apt-get install chromium"
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    executable = chromium()
     if executable is None:
         if os.environ.get("CI"):
-            pytest.fail(_INSTALL)
-        pytest.skip(_INSTALL)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=_CHROMIUM_OPTIONS)
-        yield chromium
-        chromium.close()
+        launched = playwright.chromium.launch(executable_path=executable, args=_CHROMIUM_OPTIONS)
+        yield launched
+        launched.close()
 
 
 def start_cloud(data: Path) -> LocalCloud:
