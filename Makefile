@@ -42,7 +42,7 @@ check: $(READY)  ## formatting, lint, strict types
 	$(BIN)/mypy
 
 deploy: $(READY)  ## deploy to PROJECT=my-project REGION=us-central1 (DRY_RUN=1 prints the commands, changes nothing)
-	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter disable,$(OTHER_QUEUES)),--disable-other-queues)
+	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues)
 
 undeploy: $(READY)  ## take down what can be taken down of PROJECT=my-project (DRY_RUN=1; DELETE_DATA=1)
 	@$(BIN)/python -m deploy.undeploy --project "$(PROJECT)" $(if $(DRY_RUN),--dry-run) $(if $(DELETE_DATA),--delete-data) $(if $(CONFIRM),--confirm "$(CONFIRM)")

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--project", required=True)
     parser.add_argument("--region", required=True)
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
-    parser.add_argument("--disable-other-queues", action="store_true")
+    parser.add_argument("--pause-other-queues", action="store_true")
     given = parser.parse_args(arguments)
     try:
         gcloud = Gcloud(places.parse_project(given.project), dry_run=given.dry_run)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
             gcloud,
             places.parse_region(given.region),
             ROOT.relative_to(Path.cwd()) if ROOT.is_relative_to(Path.cwd()) else ROOT,
-            disables_other_queues=given.disable_other_queues,
+            pauses_other_queues=given.pause_other_queues,
         ).run()
     except Stopped as reason:
         print(f"deploy: {reason}", file=sys.stderr)

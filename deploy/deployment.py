@@ -13,6 +13,7 @@ from deploy.gcloud import Gcloud, Stopped
 
 APIS = (
     "appengine.googleapis.com",
+    "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudtasks.googleapis.com",
     "datastore.googleapis.com",
@@ -44,11 +45,11 @@ ROLES = (
 class Deployment:
     """Brings `root` to a project. Each method is a step, and raises Stopped if it can't be done."""
 
-    def __init__(self, gcloud: Gcloud, region: str, root: Path, *, disables_other_queues: bool) -> None:
+    def __init__(self, gcloud: Gcloud, region: str, root: Path, *, pauses_other_queues: bool) -> None:
         self._gcloud = gcloud
         self._region = region
         self._root = root
-        self._disables_other_queues = disables_other_queues
+        self._pauses_other_queues = pauses_other_queues
         self._host = f"{gcloud.project}.REGION_ID.r.appspot.com"
 
     def run(self) -> None:
@@ -159,7 +160,9 @@ class Deployment:
             )
 
     def create_indexes(self) -> None:
-        self._gcloud.say("Composite indexes that are missing; none is deleted.")
+        self._gcloud.say(
+            "Composite indexes that are missing; none is deleted. They are built while the rest goes on."
+        )
         self._gcloud.change("datastore", "indexes", "create", str(self._root / "index.yaml"))
 
     def expire_records(self) -> None:
@@ -187,17 +190,20 @@ class Deployment:
         )
 
     def deploy_queues(self) -> None:
-        """queue.yaml speaks for all queues of the project: those that it leaves out get disabled."""
+        """queue.yaml speaks for all queues of the project: those that it leaves out are paused.
+
+        (So does gcloud; the documentation says disabled. Neither loses what waits in them.)
+        """
         gcloud = self._gcloud
         ours = places.queue_names(self._root / "queue.yaml")
-        gcloud.say("Which queues are there? Deploying queue.yaml disables those that it does not list.")
+        gcloud.say("Which queues are there? Deploying queue.yaml pauses those that it does not list.")
         found = gcloud.ask("tasks", "queues", "list", f"--location={self._region}", assumed=[]) or []
-        running = {each["name"].rpartition("/")[2] for each in found if each.get("state") != "DISABLED"}
+        running = {each["name"].rpartition("/")[2] for each in found if each.get("state") == "RUNNING"}
         foreign = sorted(running - {*ours, "default"})
-        if foreign and not self._disables_other_queues:
+        if foreign and not self._pauses_other_queues:
             raise Stopped(
-                f"{gcloud.project} has queues that queue.yaml does not list, and deploying would disable: "
-                f"{', '.join(foreign)}. Add them to queue.yaml, or: make deploy ... OTHER_QUEUES=disable"
+                f"{gcloud.project} has queues that queue.yaml does not list, and deploying would pause: "
+                f"{', '.join(foreign)}. Add them to queue.yaml, or: make deploy ... OTHER_QUEUES=pause"
             )
         gcloud.say("The queues. A paused one is resumed.")
         gcloud.change("app", "deploy", str(self._root / "queue.yaml"))

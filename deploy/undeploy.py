@@ -18,12 +18,12 @@ from deploy.gcloud import Gcloud, Stopped
 ROOT = Path(__file__).parent.parent
 
 STAYS = """
-What stays, because App Engine has no way to remove it:
+What stays:
 - the application and its region: they go with the project only (gcloud projects delete PROJECT);
-- the default service with its serving version: it goes on answering, but has no instances, and so costs
-  nothing, while nobody calls. What it accepts waits in the paused queues. To stop answering too, disable the
-  application in the console: App Engine > Settings > Disable application;
-- roles and APIs: they cost nothing."""
+- the default service with its serving version, for App Engine wants one: it goes on answering, but has no
+  instances, and so costs nothing, while nobody calls. What it accepts waits in the paused queues. To stop it
+  answering, disable the application in the console: App Engine > Settings > Disable application;
+- roles and APIs: they cost nothing;"""
 
 DATA_STAYS = """\
 - the database with all counts and records, and the paused queues with what waits in them. Stored data is

@@ -30,6 +30,7 @@ def fresh_project() -> list[list[str]]:
             "services",
             "enable",
             "appengine.googleapis.com",
+            "artifactregistry.googleapis.com",
             "cloudbuild.googleapis.com",
             "cloudtasks.googleapis.com",
             "datastore.googleapis.com",
@@ -194,7 +195,7 @@ def test_the_roles_go_to_the_account_that_the_application_runs_as(deploy: Deploy
         (
             "tasks queues list",
             {"answer": [{"name": "projects/p/locations/l/queues/mails", "state": "RUNNING"}]},
-            "OTHER_QUEUES=disable",
+            "OTHER_QUEUES=pause",
         ),
     ],
 )
@@ -211,13 +212,22 @@ def test_what_is_missing_is_one_line_with_the_command_that_mends_it(
     assert not [call for call in gcloud.calls() if call[:2] == ["app", "deploy"]]
 
 
-def test_queues_of_others_are_disabled_only_if_one_says_so(deploy: Deploy, gcloud: StandIn) -> None:
+def test_queues_of_others_are_paused_only_if_one_says_so(deploy: Deploy, gcloud: StandIn) -> None:
     gcloud.answer("tasks queues list", [{"name": "projects/p/locations/l/queues/mails", "state": "RUNNING"}])
 
-    done = deploy("--disable-other-queues")
+    done = deploy("--pause-other-queues")
 
     assert done.returncode == 0
     assert ["app", "deploy", "queue.yaml", *ALWAYS] in gcloud.calls()
+
+
+@pytest.mark.parametrize("state", ["PAUSED", "DISABLED"])
+def test_queues_of_others_that_stand_still_already_are_no_obstacle(
+    deploy: Deploy, gcloud: StandIn, state: str
+) -> None:
+    gcloud.answer("tasks queues list", [{"name": "projects/p/locations/l/queues/mails", "state": state}])
+
+    assert deploy().returncode == 0
 
 
 def test_a_failed_step_stops_it_and_a_repetition_goes_on(deploy: Deploy, gcloud: StandIn) -> None:

@@ -96,7 +96,7 @@ def helps() -> dict[str, str]:
 @pytest.fixture
 def scripted(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     """Every command of the scripts, and of the page that tells how to do it by hand."""
-    Deployment(Gcloud("my-project", dry_run=True), "us-central1", ROOT, disables_other_queues=False).run()
+    Deployment(Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False).run()
     Undeployment(Gcloud("my-project", dry_run=True), ROOT, deletes_data=True).run()
     lines = capsys.readouterr().out.splitlines()
     lines += (ROOT / "docs" / "deploy.md").read_text().replace("\\\n", " ").splitlines()
