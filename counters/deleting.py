@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from urllib.parse import unquote
 
 from google.cloud import ndb, tasks_v2
 
@@ -16,14 +15,9 @@ from counters.applying import payload_digest
 from counters.database import Database
 from counters.models import DELETED, KEPT, RejectedTask, TaskRecord
 from counters.queue_control import QueueControl
-from counters.tasks import ENQUEUED_AT_HEADER, instant_of
+from counters.tasks import ENQUEUED_AT_HEADER, handler_of, instant_of
 
 REASON = "deleted by an administrator"
-
-
-def handler_of(path: str) -> str:
-    """The handler that a task of this path goes to: handlers are named after their path."""
-    return unquote(path.partition("?")[0]).strip("/")
 
 
 def delete_pending(

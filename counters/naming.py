@@ -17,6 +17,8 @@ from counters.increments import InvalidPayload
 
 _OURS_AGAIN = re.compile(r"([0-9a-f]{32})-r([0-9]{1,9})")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
+_HANDLER = re.compile(r"[A-Za-z0-9_./-]{1,100}")
+_HANDLER_EXPECTED = "1 to 100 of letters, digits, '.', '_', '-' and '/'"
 _KEY_EXPECTED = "1 to 255 printable ASCII characters"
 _NAME_EXPECTED = "1 to 500 of letters, digits, '-' and '_'"
 
@@ -33,6 +35,12 @@ def parse_idempotency_key(value: str | None) -> str | None:
 def parse_task_name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidPayload("task", value, _NAME_EXPECTED)
+    return value
+
+
+def parse_handler_name(value: str) -> str:
+    if not _HANDLER.fullmatch(value):
+        raise InvalidPayload("handler", value, _HANDLER_EXPECTED)
     return value
 
 

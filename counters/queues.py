@@ -98,6 +98,11 @@ class TaskQueues:
     def names(self) -> tuple[str, ...]:
         return self._settings.queues
 
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Those that carry other handlers' tasks than increments."""
+        return self._settings.other_queues
+
     @cached_property
     def client(self) -> tasks_v2.CloudTasksClient:
         if self._settings.tasks_emulator:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.cloud import ndb
+from google.cloud import ndb, tasks_v2
 
 from counters import naming
 from counters.database import Database
 from counters.increments import InvalidPayload, parse_counter_name
 from counters.models import Counter, CounterShard, TaskRecord
 from counters.queues import TaskQueues
+from counters.tasks import handler_of
 from counters.updating import HANDLER
 
 
@@ -102,21 +103,32 @@ def counter_count(database: Database, most: int) -> int:
     return len(database.run_query(Counter.query(), limit=most, keys_only=True))
 
 
-def task(database: Database, queues: TaskQueues, name: str) -> TaskState | None:
+def task(database: Database, queues: TaskQueues, name: str, handler: str = HANDLER) -> TaskState | None:
     """The task's recorded outcome, else what its queue says of it; None if neither knows it."""
-    found = _recorded(database, name)
+    found = _recorded(database, name, handler)
     if found is not None:
         return found
-    pending = queues.get(name, naming.queue_of(name, queues.names))
+    pending = _pending(queues, name, handler)
     if pending is None:
         # It may have been applied between the two questions.
-        return _recorded(database, name)
+        return _recorded(database, name, handler)
     response = pending.last_attempt.response_status.message if pending.response_count else None
     return TaskState(name, "pending", attempts=pending.dispatch_count, last_response=response)
 
 
-def _recorded(database: Database, name: str) -> TaskState | None:
-    [record] = database.get([TaskRecord.key_of(HANDLER, name)])
+def _pending(queues: TaskQueues, name: str, handler: str) -> tasks_v2.Task | None:
+    """The task where it waits; one of another handler, in any of the queues that are not for increments."""
+    if handler == HANDLER:
+        return queues.get(name, naming.queue_of(name, queues.names))
+    for queue in queues.other_names:
+        found = queues.get(name, queue)
+        if found is not None and handler_of(found.app_engine_http_request.relative_uri) == handler:
+            return found
+    return None
+
+
+def _recorded(database: Database, name: str, handler: str) -> TaskState | None:
+    [record] = database.get([TaskRecord.key_of(handler, name)])
     if record is None:
         return None
     return TaskState(name, record.outcome, record.counter, record.amount, record.attempts)

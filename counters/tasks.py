@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from urllib.parse import unquote
 
 ENQUEUED_AT_HEADER = "X-Task-Enqueued-At"
 """Set by whoever enqueues: seconds since 1970. (The queue's own ETA header moves with each retry.)"""
@@ -92,6 +93,11 @@ def task_from_request(
         body=body,
         headers=headers,
     )
+
+
+def handler_of(path: str) -> str:
+    """The handler that a task of this path goes to: handlers are named after their path."""
+    return unquote(path.partition("?")[0]).strip("/")
 
 
 def _count(text: str | None) -> int | None:

@@ -9,8 +9,9 @@ from counters import reading
 from counters.enqueueing import Enqueued, State
 from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
 from counters.logs import about
-from counters.naming import parse_idempotency_key, parse_task_name
+from counters.naming import parse_handler_name, parse_idempotency_key, parse_task_name
 from counters.payloads import charset_of, json_of
+from counters.updating import HANDLER
 from default.handler import Handler, ReadHandler
 from default.problems import Problem
 
@@ -117,18 +118,19 @@ class CounterHandler(ReadHandler):
 
 
 class TaskHandler(ReadHandler):
-    """GET /api/tasks/NAME"""
+    """GET /api/tasks/NAME; of another handler than update-counter: ?handler="""
 
     def get(self, name: str) -> None:
         parse_task_name(name)
-        state = reading.task(self.process.database, self.process.queues, name)
+        handler = parse_handler_name(self.query("handler", HANDLER))
+        state = reading.task(self.process.database, self.process.queues, name, handler)
         if state is None:
             raise Problem(
                 404,
-                f"Nothing is known of a task {name!r}: never enqueued, or purged, or its record expired.",
+                f"{handler} has no task {name!r}: never enqueued, or purged, or its record expired.",
                 field="task",
                 value=name,
-                expected="the name of a task",
+                expected=f"the name of a task of {handler} (of another handler: ?handler=NAME)",
             )
         self.json(
             {

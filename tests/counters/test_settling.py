@@ -20,7 +20,7 @@ from counters.queues import NewTask, TaskQueues
 from counters.settings import Settings
 from counters.settling import Done, Edit, Settling, parse_edit
 from counters.slots import Slot
-from counters.tasks import ENQUEUED_AT_HEADER, Outcome, TaskInfo
+from counters.tasks import ENQUEUED_AT_HEADER, Outcome, TaskInfo, handler_of
 from counters.updating import CounterUpdates, Registry
 from localcloud.testing import TasksProcess
 from tests.conftest import PROJECT, StandingClock
@@ -277,5 +277,5 @@ def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
 
 
 def test_the_handler_of_a_path_is_its_name_without_slash_or_query() -> None:
-    assert deleting.handler_of("/update-counter?counter=a") == "update-counter"
-    assert deleting.handler_of("/update%2Dcounter") == "update-counter"
+    assert handler_of("/update-counter?counter=a") == "update-counter"
+    assert handler_of("/update%2Dcounter") == "update-counter"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from counters.database import Database
+from counters.models import TaskRecord
+from counters.queues import NewTask, TaskQueues
+from counters.settings import Settings
 from localcloud.testing.waiting import wait_until
 from tests.default.conftest import DefaultClient
 
@@ -231,6 +236,30 @@ def test_a_task_that_waits_is_pending_with_its_attempts_and_last_response(
     finally:
         for number in range(4):
             default.admin_post(f"/admin/queues/counter-updates-{number}/resume", back="/admin")
+
+
+def test_a_task_of_another_handler_is_asked_for_by_the_handlers_name(
+    environ: dict[str, str], database: Database, name: str
+) -> None:
+    default = DefaultClient({**environ, "COUNTER_OTHER_QUEUES": "default"})
+    default.admin_post("/admin/queues/default/pause", back="/admin")
+    queues = TaskQueues(Settings.read({**environ, "COUNTER_OTHER_QUEUES": "default"}))
+    try:
+        queues.create(NewTask(name, "default", b"", "/note-reading", time.time()))
+        assert default.get(f"/api/tasks/{name}?handler=note-reading").json["state"] == "pending"
+        assert default.get(f"/api/tasks/{name}?handler=note-weather").status == 404
+        with database.context():
+            database.put(
+                TaskRecord(key=TaskRecord.key_of("note-reading", name), outcome="applied", attempts=2)
+            )
+        answer = default.get(f"/api/tasks/{name}?handler=note-reading").json
+        assert (answer["state"], answer["attempts"]) == ("applied", 2)
+        missing = default.get(f"/api/tasks/{name}")
+        assert (missing.status, "?handler=NAME" in missing.json["expected"]) == (404, True)
+        assert default.get(f"/api/tasks/{name}?handler=%ff").status == 400
+    finally:
+        default.admin_post("/admin/queues/default/purge", back="/admin")
+        default.admin_post("/admin/queues/default/resume", back="/admin")
 
 
 def test_head_is_answered_as_get_without_a_body(default: DefaultClient) -> None:
