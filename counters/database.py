@@ -69,7 +69,8 @@ class _BoundedMethod:
 class _Unretried:
     """A call's future whose failures are in the application's words, which google-cloud-ndb doesn't retry.
 
-    For queries: ndb honours `retries=0` everywhere but there, and sleeps up to 15 s in all.
+    For queries, where ndb does not honour `retries=0`, and for a handler's plain `key.get()`, which does not
+    ask for it: ndb would sleep up to 15 s in all, in a transaction that may be dead.
     """
 
     def __init__(self, call: Any) -> None:
@@ -89,8 +90,8 @@ class _Unretried:
         return self._call.cancel()
 
 
-class _QueryMethod(_BoundedMethod):
-    """A stub's method that runs a query, once."""
+class _UnretriedMethod(_BoundedMethod):
+    """A stub's method that reads, once."""
 
     def future(self, request: Any, *, timeout: float | None, metadata: Any) -> Any:
         return _Unretried(super().future(request, timeout=timeout, metadata=metadata))
@@ -138,10 +139,11 @@ class _BoundedStub:
     """The stub that google-cloud-ndb calls through, with our deadlines."""
 
     def __init__(self, stub: Any, timeout_s: float, put: _PutPastNdb) -> None:
-        for name in ("lookup", "begin_transaction", "allocate_ids", "reserve_ids"):
+        for name in ("begin_transaction", "allocate_ids", "reserve_ids"):
             setattr(self, name, _BoundedMethod(getattr(stub, name), timeout_s))
         self.commit = _CommitMethod(stub.commit, timeout_s, put)
-        self.run_query = _QueryMethod(stub.run_query, timeout_s)
+        self.lookup = _UnretriedMethod(stub.lookup, timeout_s)
+        self.run_query = _UnretriedMethod(stub.run_query, timeout_s)
         self.run_aggregation_query = _BoundedMethod(stub.run_aggregation_query, timeout_s)
         # The server drops a transaction that is not rolled back after 60 s idle.
         self.rollback = _ForgottenMethod(stub.rollback, timeout_s)

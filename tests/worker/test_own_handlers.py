@@ -1,4 +1,4 @@
-"""A handler may find out inside the transaction that a task can never be applied."""
+"""What a fork's own handler may do inside the transaction: read, and find that a task can't be applied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from counters.database import Database
 from counters.increments import InvalidPayload
 from counters.models import RejectedTask, TaskRecord
 from counters.settings import Settings
-from counters.tasks import Outcome, TaskInfo
+from counters.tasks import DatastoreUnavailable, Outcome, TaskInfo
+from localcloud.testing import FaultyProxy
+from tests.conftest import PROJECT
 from tests.worker.conftest import ON_APP_ENGINE
 from worker.process import WorkerProcess
 from worker.task_handler import TaskHandler
@@ -101,3 +103,25 @@ def test_of_a_group_only_the_forbidden_task_is_rejected(
 
     # What the committer does with a group that fails:
     assert [applier.apply([each])[0] for each in (taken, free)] == [Outcome.REJECTED, Outcome.APPLIED]
+
+
+def test_a_handlers_own_reads_are_not_retried_inside_a_dead_transaction(
+    datastore_address: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with FaultyProxy(datastore=datastore_address) as proxy:
+        monkeypatch.setenv("DATASTORE_EMULATOR_HOST", proxy.datastore_address)
+        database = Database(PROJECT)
+        lookups: list[object] = []
+        method = database._client.stub.lookup
+        send = method.future
+
+        def count_and_send(*request: Any, **how: Any) -> Any:
+            lookups.append(request)
+            return send(*request, **how)
+
+        monkeypatch.setattr(method, "future", count_and_send)
+        proxy.set_faults(datastore=[{"method": "Lookup", "fault": "request_lost", "code": "UNAVAILABLE"}])
+        with database.context(), pytest.raises(DatastoreUnavailable):
+            database.transaction(lambda: ndb.Key(Seat, name).get())
+
+    assert len(lookups) == 1
