@@ -50,7 +50,7 @@ class TaskHandler(webapp2.RequestHandler):
         return task.body
 
     @classmethod
-    def reads(cls, payload: Any) -> Iterable[ndb.Key]:  # noqa: ARG003 - for subclasses
+    def reads(cls, payload: Any) -> Iterable[ndb.Key]:
         """What `apply` will get, to be read together with the task's record: one call instead of several."""
         return ()
 
@@ -66,7 +66,7 @@ class TaskHandler(webapp2.RequestHandler):
         raise NotImplementedError(f"{cls.__name__} does not say what a task of its changes.")
 
     @classmethod
-    def work(cls, process: WorkerProcess) -> Work[Any]:  # noqa: ARG003 - for subclasses
+    def work(cls, process: WorkerProcess) -> Work[Any]:
         """What the tasks do. To apply many in one transaction, return Work of your own."""
         if cls.most_grouped > 1:
             # Two tasks that both find nothing would each write it anew: the second over the first.

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from localcloud.testing import LocalCloud
-from tests.docs.pages import ROOT, Block, blocks_of, run, write
+from tests.docs.pages import ROOT, Block, assert_prints, blocks_of, run, write
 
 PAGE = ROOT / "docs" / "tutorial" / "4-your-own-handler.md"
 
@@ -80,7 +80,8 @@ def test_its_code_is_in_the_projects_format(fork: Path) -> None:
 def test_its_tasks_are_applied_and_rejected_and_the_dashboard_shows_them(
     cloud: LocalCloud, fork: Path, blocks: list[Block]
 ) -> None:
-    enqueue = [block for block in blocks if block.mark == "run"][1]
+    enqueue, ask = [block for block in blocks if block.mark == "run"][1:]
+    [answer] = [block for block in blocks if block.mark == "prints"]
     addresses = {
         "DATASTORE_EMULATOR_HOST": cloud.datastore_address,
         "CLOUD_TASKS_EMULATOR_HOST": cloud.tasks_address,
@@ -90,6 +91,7 @@ def test_its_tasks_are_applied_and_rejected_and_the_dashboard_shows_them(
 
     run(enqueue, fork, addresses, {})
     cloud.wait_idle(30)
+    assert_prints(answer.text, run(ask, fork, {}, {"localhost:8080": cloud.url.removeprefix("http://")}))
 
     def shown(path: str) -> str:
         request = Request(cloud.url + path, headers={"Cookie": cloud.sign_in()})
@@ -98,5 +100,7 @@ def test_its_tasks_are_applied_and_rejected_and_the_dashboard_shows_them(
 
     statistics = json.loads(shown("/admin/statistics.json"))
     assert "note-reading" in [each["handler"] for each in statistics["handlers"]]
-    assert "degrees: expected a whole number" in shown("/admin")
+    assert "degrees: expected a whole number from -273 to 1000" in shown("/admin")
     assert "readings" in shown("/admin")
+    assert 'handler="note-reading"} 1' in shown("/admin/metrics")
+    assert "by-me-1,note-reading,rejected" in shown("/admin/kept.csv")
