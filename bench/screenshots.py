@@ -30,6 +30,7 @@ class Shot:
 
 
 SHOTS = (
+    Shot("dashboard-top.png", "/admin", 1280, 845),
     Shot("dashboard.png", "/admin", 1280, 1180),
     Shot("dashboard-dark.png", "/admin", 1280, 1180, "dark"),
     Shot("dashboard-phone.png", "/admin", 390, 844),

@@ -55,12 +55,25 @@ def test_nothing_that_a_reader_would_type_is_left_untested(page: Path) -> None:
             assert all(_NOT_RUN.match(line) for line in block.text.splitlines()), block.text
 
 
-@pytest.mark.parametrize(
-    "page", [*CHAPTERS, TUTORIAL / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*.md")], ids=str
-)
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "localcloud" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    to_read = [ROOT / "README.md"]
+    while to_read:
+        page = to_read.pop().resolve()
+        if page not in reached:
+            reached.add(page)
+            to_read += [page.parent / link for link in re.findall(r"\]\(([^)#:]+\.md)", page.read_text())]
+
+    assert {page for page in PAGES if page not in reached} == set()
 
 
 def test_each_chapter_is_short_and_leads_to_the_next() -> None:
