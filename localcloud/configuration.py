@@ -45,6 +45,8 @@ class Service:
     env_variables: Mapping[str, str] = field(default_factory=dict)
     # Real service: automatic scaling with `inbound_services: [warmup]` gets GET /_ah/warmup, basic and manual
     # scaling GET /_ah/start.
+    # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
+    # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
 
     @property

@@ -40,6 +40,7 @@ class Handler:
     url: str
     pattern: re.Pattern[str]
     kind: Kind = Kind.SCRIPT
+    # We differ: always enforced; App Engine does so on Python 3 only with `app_engine_apis: true`.
     login: Login = Login.OPTIONAL
     # `auth_fail_action`: True for redirect (the default), False for unauthorized (401).
     redirects_to_login: bool = True

@@ -54,6 +54,10 @@ class Broker:
 
         Real service: a queue that the file no longer names becomes DISABLED; the default queue is always
         there; a rate of 0 pauses, and leaves the rate alone (queue.yaml reference).
+
+        We differ: `gcloud app deploy queue.yaml` also resumes the queues that it names, and pauses those that
+        it does not, where the reference says DISABLED. Here every start applies the file, and a start shall
+        not resume what somebody paused.
         """
         named = {f"{location}/queues/{queue_id}": config for queue_id, config in configs.items()}
         named.setdefault(f"{location}/queues/{DEFAULT_QUEUE_ID}", DEFAULT_QUEUE)
