@@ -19,7 +19,7 @@ from counters.reading import CounterPage
 from counters.refreshed import Refreshed
 from counters.statistics import Statistics
 from counters.tally import Tally, sum_of
-from counters.tasks import Clock, TaskFailure, utc_now
+from counters.tasks import Clock, DatastoreUnavailable, TaskFailure, utc_now
 from counters.verdict import Verdict, judge
 
 T = TypeVar("T")
@@ -88,10 +88,11 @@ class Dashboard:
         now = self._clock()
         database = self._database
         figures = self._control.begin_figures()
-        read_statistics = _or_none(lambda: statistics.read(database, now))
-        counters = _or_none(lambda: reading.page(database, prefix=prefix, cursor=cursor))
-        kept = _or_none(lambda: kept_tasks.groups(database))
-        actions = _or_none(lambda: admin_actions.latest(database))
+        from_datastore = _UntilSilent()
+        read_statistics = from_datastore.read(lambda: statistics.read(database, now))
+        counters = from_datastore.read(lambda: reading.page(database, prefix=prefix, cursor=cursor))
+        kept = from_datastore.read(lambda: kept_tasks.groups(database))
+        actions = from_datastore.read(lambda: admin_actions.latest(database))
         queues = _or_none(figures)
         retrying = self.between_retries() if queues is not None else None
         return Overview(
@@ -114,9 +115,29 @@ class Dashboard:
         self._listing.forget()
 
 
+class _UntilSilent:
+    """Reads one thing after another, None for what can't be read; after a silence, no more is asked.
+
+    Each silence lasts as long as the timeout, and a page that waits for four of them is never seen.
+    """
+
+    def __init__(self) -> None:
+        self._is_silent = False
+
+    def read(self, ask: Callable[[], T]) -> T | None:
+        if self._is_silent:
+            return None
+        try:
+            return ask()
+        except TaskFailure as failure:
+            log.warning("The dashboard can't show all: %s", failure)
+            self._is_silent = isinstance(failure, DatastoreUnavailable)
+            return None
+
+
 def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
-    except (TaskFailure, OutcomeUnknown, QueueRefused) as failure:
+    except (OutcomeUnknown, QueueRefused) as failure:
         log.warning("The dashboard can't show all: %s", failure)
         return None

@@ -103,6 +103,7 @@ class KeptCsvHandler(CountersCsvHandler):
 def as_json(overview: Overview) -> dict[str, object]:
     """Everything on the first screen, as JSON; null for what could not be read."""
     retrying, kept, counters = overview.retrying, overview.kept, overview.counters
+    is_counted = overview.statistics is not None
     return {
         "at": _iso(overview.at),
         "verdict": {
@@ -113,8 +114,8 @@ def as_json(overview: Overview) -> dict[str, object]:
             ],
         },
         "since": _iso(overview.since),
-        "total": tally_as_json(overview.total),
-        "last_hour": tally_as_json(overview.last_hour),
+        "total": tally_as_json(overview.total) if is_counted else None,
+        "last_hour": tally_as_json(overview.last_hour) if is_counted else None,
         "handlers": None
         if overview.statistics is None
         else [
@@ -126,7 +127,9 @@ def as_json(overview: Overview) -> dict[str, object]:
             }
             for each in overview.statistics
         ],
-        "minutes": [
+        "minutes": None
+        if overview.statistics is None
+        else [
             {
                 "minute": minute * 60,
                 "applied": tally.applied,

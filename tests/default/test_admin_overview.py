@@ -6,8 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 from google.cloud import ndb
 
@@ -156,8 +158,42 @@ def test_without_datastore_the_dashboard_says_what_it_can_not_show(
     assert "Datastore does not answer: nothing can be applied or shown." in answer.text
     assert "The counters can't be read" in answer.text
     assert "counter-updates-0" in answer.text
-    assert default.admin("/admin/statistics.json").json["counters"] is None
+    cards = re.findall(r'class="figure number">([^<]*)<', answer.text)
+    assert [cards[0], *cards[4:]] == ["–"] * 5
+    statistics = default.admin("/admin/statistics.json").json
+    unread = ("total", "last_hour", "handlers", "minutes", "kept", "counters", "actions")
+    assert [statistics[name] for name in unread] == [None] * len(unread)
     assert 'counter_up{source="datastore"} 0' in default.admin("/admin/metrics").text
+
+
+def _silent_datastore(asked: list[bytes]) -> grpc.GenericRpcHandler[bytes, bytes]:
+    """A Datastore that is there, and has no answer to anything."""
+
+    def say_nothing(request: bytes, context: grpc.ServicerContext) -> bytes:
+        asked.append(request)
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "nothing came")
+        return b""
+
+    methods = dict.fromkeys(
+        ("Lookup", "RunQuery", "RunAggregationQuery"), grpc.unary_unary_rpc_method_handler(say_nothing)
+    )
+    return grpc.method_handlers_generic_handler("google.datastore.v1.Datastore", methods)
+
+
+def test_a_silent_datastore_is_waited_for_once_not_for_every_list(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+    server = grpc.server(ThreadPoolExecutor(max_workers=2), handlers=[_silent_datastore(asked)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", f"127.0.0.1:{port}")
+    try:
+        page = DefaultClient(environ).admin("/admin").text
+    finally:
+        server.stop(None).wait()
+    assert "Datastore does not answer" in page
+    assert len(asked) == 1, asked
 
 
 def test_without_cloud_tasks_the_dashboard_shows_the_counters(
