@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
@@ -17,11 +18,15 @@ _GRID_LINES = 4
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: parts from the ground up, each a class and a number; `hint` shows under the pointer."""
+    """One bar: parts from the ground up, each a class and a number; `hint` shows under the pointer.
+
+    `at` is the minute that the hint begins with, for the script that puts it in the viewer's zone.
+    """
 
     label: str
     parts: Sequence[tuple[str, int]]
     hint: str = ""
+    at: datetime | None = None
 
     @property
     def total(self) -> int:
@@ -42,6 +47,12 @@ class Chart:
 
     svg: Markup
     top: int
+    is_empty: bool = False
+
+    @property
+    def scale(self) -> list[int]:
+        """What its lines stand for, from the top down to 0."""
+        return [self.top * index // _GRID_LINES for index in range(_GRID_LINES, -1, -1)]
 
 
 def bars(
@@ -71,7 +82,7 @@ def bars(
         description=description,
         shapes=Markup("".join(shapes)),  # each part was escaped where it was made
     )
-    return Chart(svg, top)
+    return Chart(svg, top, is_empty=not any(column.total for column in columns))
 
 
 def _column(column: Bar, x: float, width: float, top: int) -> str:
@@ -89,7 +100,8 @@ def _column(column: Bar, x: float, width: float, top: int) -> str:
         )
     if not shapes:
         return ""
-    hint = f"<title>{escape(column.hint)}</title>" if column.hint else ""
+    at = f' data-at="{column.at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if column.at else ""
+    hint = f"<title{at}>{escape(column.hint)}</title>" if column.hint else ""
     return f"<g>{hint}{''.join(shapes)}</g>"
 
 

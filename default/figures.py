@@ -59,6 +59,22 @@ def utc(moment: datetime | None) -> str:
     return NONE if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def minute_utc(moment: datetime) -> str:
+    """A minute of today; script puts the viewer's own zone in its place."""
+    return moment.astimezone(UTC).strftime("%H:%M UTC")
+
+
+def rate(per_s: float) -> str:
+    """So many a second; by the minute or by the hour where a second has less than one."""
+    if per_s == 0 or per_s >= 1:
+        number, unit = per_s, "s"
+    elif per_s * 60 >= 1:
+        number, unit = per_s * 60, "min"
+    else:
+        number, unit = per_s * 3600, "h"
+    return f"{whole(round(number)) if number >= 100 else f'{number:.3g}'}/{unit}"
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "whole": whole,
     "percent": percent,
@@ -67,4 +83,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "milliseconds": milliseconds,
     "instant": instant,
     "utc": utc,
+    "minute_utc": minute_utc,
+    "rate": rate,
 }

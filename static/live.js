@@ -11,6 +11,7 @@ const liveness = document.getElementById("liveness");
 
 const zoned = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const minute = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 
 // Times in the viewer's zone; UTC under the pointer.
 function localise(root) {
@@ -18,7 +19,11 @@ function localise(root) {
     const instant = new Date(time.dateTime);
     const today = instant.toDateString() === new Date().toDateString();
     time.title = time.textContent;
-    time.textContent = (time.dataset.time === "clock" || today ? clock : zoned).format(instant);
+    const format = { clock, minute }[time.dataset.time] || (today ? clock : zoned);
+    time.textContent = format.format(instant);
+  }
+  for (const hint of root.querySelectorAll("title[data-at]")) {
+    hint.textContent = hint.textContent.replace(/^\d\d:\d\d UTC/, minute.format(new Date(hint.dataset.at)));
   }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from counters.tally import ATTEMPT_BUCKETS, LATENCY_BOUNDS_MS, Tally
 from default.admin.handler import AdminReadHandler
 from default.api import parse_prefix
 from default.charts import Bar, Chart, Mark, bars
-from default.figures import milliseconds, whole
+from default.figures import milliseconds, minute_utc, whole
 
 WINDOWS = {"hour": "last hour", "start": "since start"}
 
@@ -37,7 +38,7 @@ class Drawn:
     """A chart with the rows of its table."""
 
     chart: Chart
-    rows: list[tuple[str, list[int]]]
+    rows: Sequence[tuple[str | datetime, list[int]]]
 
 
 class OverviewHandler(AdminReadHandler):
@@ -53,8 +54,7 @@ class OverviewHandler(AdminReadHandler):
             overview = self.process.dashboard.overview()
         window = "start" if self.query("window") == "start" else "hour"
         tally = overview.total if window == "start" else overview.last_hour
-        query = {"prefix": prefix, "cursor": cursor, "window": window if window != "hour" else ""}
-        address = urlencode({name: value for name, value in query.items() if value})
+        query = {"prefix": prefix, "cursor": cursor or "", "window": window if window != "hour" else ""}
         self.admin_page(
             "admin/_overview.html" if self.request.path == "/admin/live" else "admin/overview.html",
             overview=overview,
@@ -71,9 +71,16 @@ class OverviewHandler(AdminReadHandler):
             prefix=prefix,
             cursor=cursor,
             problem=problem,
-            live="/admin/live" + (f"?{address}" if address else ""),
-            back="/admin" + (f"?{address}" if address else ""),
+            live=address("/admin/live", query),
+            back=address("/admin", query),
+            address=lambda **changed: address("/admin", {**query, **changed}),
         )
+
+
+def address(path: str, query: Mapping[str, str]) -> str:
+    """`path` with what of `query` says something."""
+    said = urlencode({name: value for name, value in query.items() if value})
+    return f"{path}?{said}" if said else path
 
 
 def outcome_counts(tally: Tally) -> list[int]:
@@ -88,16 +95,18 @@ def outcome_counts(tally: Tally) -> list[int]:
 
 
 def draw_minutes(minutes: list[tuple[int, Tally]]) -> Drawn:
-    columns, rows = [], []
+    columns: list[Bar] = []
+    rows: list[tuple[datetime, list[int]]] = []
     for minute, tally in minutes:
         counts = outcome_counts(tally)
-        label = datetime.fromtimestamp(minute * 60, UTC).strftime("%H:%M UTC")
+        at = datetime.fromtimestamp(minute * 60, UTC)
+        label = minute_utc(at)
         said = ", ".join(
             f"{whole(count)} {name}" for (_, name), count in zip(OUTCOMES, counts, strict=True) if count
         )
         parts = [(kind, count) for (kind, _), count in zip(OUTCOMES, counts, strict=True)]
-        columns.append(Bar(label, parts, f"{label}: {said}"))
-        rows.append((label, counts))
+        columns.append(Bar(label, parts, f"{label}: {said}", at))
+        rows.append((at, counts))
     total = sum(column.total for column in columns)
     chart = bars(
         "minutes",
@@ -105,7 +114,7 @@ def draw_minutes(minutes: list[tuple[int, Tally]]) -> Drawn:
         f"The last 60 minutes, oldest first. {whole(total)} attempts in all.",
         columns,
     )
-    return Drawn(chart, rows)
+    return Drawn(chart, rows[::-1])
 
 
 def draw_attempts(tally: Tally) -> Drawn:
