@@ -93,3 +93,11 @@ def test_a_page_that_is_not_there_is_still_a_page(visit: Visit) -> None:
     assert page.locator("h1").inner_text() == "Not Found"
     assert len(visitor.problems) == 1  # the browser's own line about the 404
     visitor.problems.clear()
+
+
+@pytest.mark.parametrize("path", ["/static/live.js", "/static/style.css", "/favicon.ico"])
+def test_static_files_carry_security_headers_too(cloud: LocalCloud, path: str) -> None:
+    with urllib.request.urlopen(cloud.url + path) as answer:
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
