@@ -27,10 +27,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that fired, in a sentence."""
+    """A rule that fired, in a sentence; `about` is the part of the dashboard where it can be looked into."""
 
     level: Level
     sentence: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,11 @@ def judge(
     findings.sort(key=lambda finding: list(Level).index(finding.level), reverse=True)
     if findings:
         return Verdict(findings[0].level, findings)
-    return Verdict(
-        Level.OK, [Finding(Level.OK, "Every increment that arrives is counted, and nothing waits long.")]
-    )
+    if any(handler.total.applied for handler in statistics or ()):
+        return Verdict(
+            Level.OK, [Finding(Level.OK, "Every increment that arrives is counted; none waits long.")]
+        )
+    return Verdict(Level.OK, [Finding(Level.OK, "No increment has been applied yet, and none waits long.")])
 
 
 def _of_queues(queues: Iterable[QueueFigures], listing: Listing | None, now: datetime) -> list[Finding]:
@@ -70,14 +73,17 @@ def _of_queues(queues: Iterable[QueueFigures], listing: Listing | None, now: dat
     for queue in queues:
         waited_s = wait_s(queue, listing, now)
         if queue.state == "missing":
-            findings.append(Finding(Level.FAILING, f"The queue {queue.name} does not exist."))
+            findings.append(Finding(Level.FAILING, f"The queue {queue.name} does not exist.", "queues"))
         elif not queue.is_running:
-            waits = f", and {queue.waiting} tasks wait in it" if queue.waiting else ""
-            findings.append(Finding(Level.DEGRADED, f"The queue {queue.name} is {queue.state}{waits}."))
+            waiting = "1 task waits" if queue.waiting == 1 else f"{queue.waiting} tasks wait"
+            waits = f", and {waiting} in it" if queue.waiting else ""
+            findings.append(
+                Finding(Level.DEGRADED, f"The queue {queue.name} is {queue.state}{waits}.", "queues")
+            )
         elif waited_s >= DEGRADED_WAIT_S:
             level = Level.FAILING if waited_s >= FAILING_WAIT_S else Level.DEGRADED
             findings.append(
-                Finding(level, f"The oldest task in {queue.name} waits {int(waited_s // 60)} min.")
+                Finding(level, f"The oldest task in {queue.name} waits {int(waited_s // 60)} min.", "queues")
             )
     return findings
 
@@ -91,14 +97,17 @@ def _of_handler(statistics: Statistics) -> list[Finding]:
         findings.append(
             Finding(
                 level,
-                f"In the last hour only {share:.0%} of {statistics.handler} tasks succeeded at once.",
+                f"In the last hour only {int(share * 100)}% of {statistics.handler} tasks succeeded at once.",
+                "attempts",
             )
         )
     if hour.rejected:
         tasks = "task was" if hour.rejected == 1 else "tasks were"
         findings.append(
             Finding(
-                Level.DEGRADED, f"{hour.rejected} {statistics.handler} {tasks} rejected in the last hour."
+                Level.DEGRADED,
+                f"{hour.rejected} {statistics.handler} {tasks} rejected in the last hour.",
+                "kept",
             )
         )
     return findings
@@ -109,4 +118,6 @@ def _of_retries(retrying: Listing | None) -> list[Finding]:
     if not stubborn:
         return []
     tasks = "task has" if len(stubborn) == 1 else "tasks have"
-    return [Finding(Level.DEGRADED, f"{len(stubborn)} {tasks} failed {MANY_ATTEMPTS} times or more.")]
+    return [
+        Finding(Level.DEGRADED, f"{len(stubborn)} {tasks} failed {MANY_ATTEMPTS} times or more.", "retrying")
+    ]

@@ -33,6 +33,8 @@ def test_when_nothing_is_wrong_it_is_ok_and_says_why() -> None:
     verdict = judge([_statistics(100, 100)], [_queue()], None, NOW)
     assert verdict.level is Level.OK
     assert verdict.findings[0].sentence.startswith("Every increment that arrives is counted")
+    fresh = judge([], [_queue()], None, NOW)
+    assert fresh.findings[0].sentence == "No increment has been applied yet, and none waits long."
 
 
 def test_an_old_task_degrades_and_a_very_old_one_fails() -> None:
@@ -72,6 +74,18 @@ def test_few_first_attempts_that_succeed_degrade_or_fail() -> None:
     assert "only 80% of update-counter tasks succeeded at once" in degraded.findings[0].sentence
     assert judge([_statistics(100, 40)], [], None, NOW).level is Level.FAILING
     assert judge([_statistics(19, 0)], [], None, NOW).level is Level.OK
+
+
+def test_a_share_just_below_its_bound_is_not_rounded_up_to_it() -> None:
+    verdict = judge([_statistics(1000, 949)], [], None, NOW)
+    assert "only 94% of" in verdict.findings[0].sentence
+
+
+def test_a_finding_says_where_to_look() -> None:
+    listing = _listing(attempts=7)
+    verdict = judge([_statistics(100, 80, 3)], [_queue("paused", waiting=1)], listing, NOW)
+    assert [each.about for each in verdict.findings] == ["queues", "attempts", "kept", "retrying"]
+    assert verdict.findings[0].sentence == "The queue q-0 is paused, and 1 task waits in it."
 
 
 def test_rejected_tasks_and_stubborn_ones_degrade() -> None:
