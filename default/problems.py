@@ -68,7 +68,9 @@ def problem_of(error: Exception) -> Problem | None:
                 expected="the name of a counter that exists",
             )
         case TaskFailure() | OutcomeUnknown():
-            return Problem(503, f"{error} Try again in a moment.", headers={"Retry-After": "2"})
+            return Problem(
+                503, f"{str(error).rstrip('.')}. Try again in a moment.", headers={"Retry-After": "2"}
+            )
         case QueueRefused():
             return Problem(500, f"The task queue refused: {error}")
     return None

@@ -41,7 +41,7 @@ class HomeHandler(ReadHandler):
             arrival = self._arrival()
         except TaskFailure as failure:
             counters, arrival = reading.CounterPage([], None), None
-            problem = f"The counters can't be read just now. {failure}"
+            problem = f"The counters can't be read just now: {failure}. Increments are still taken in."
         except InvalidPayload:
             counters, arrival = reading.CounterPage([], None), None
         self.page(

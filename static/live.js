@@ -164,7 +164,9 @@ function announce(fresh) {
   if (!notice) return;
   document.getElementById("did")?.remove();
   localise(notice);
+  notice.classList.add("in-sight"); // wherever on the page the button was
   controls?.after(document.adoptNode(notice));
+  setTimeout(() => notice.classList.remove("in-sight"), 8000);
 }
 
 document.addEventListener("submit", (event) => {
@@ -178,6 +180,14 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
   else if (live && interval() > 0) refresh();
 });
+
+for (const all of document.querySelectorAll("[data-select-all]")) {
+  const box = all.querySelector("input");
+  const boxes = [...box.form.querySelectorAll('input[name="id"]')];
+  all.hidden = boxes.length < 2;
+  box.addEventListener("change", () => { for (const each of boxes) each.checked = box.checked; });
+  box.form.addEventListener("change", () => { box.checked = boxes.every((each) => each.checked); });
+}
 
 if (choice) {
   const kept = localStorage.getItem("refresh");

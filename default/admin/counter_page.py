@@ -16,5 +16,5 @@ class CounterPageHandler(AdminReadHandler):
         counter = reading.counter(self.process.database, name)
         if counter is None:
             raise Problem(404, f"There is no counter {name!r}.", field="counter", value=name)
-        busiest = max((abs(shard.value) for shard in counter.shards), default=0)
-        self.admin_page("admin/counter.html", counter=counter, busiest=busiest)
+        moved = sum(abs(shard.value) for shard in counter.shards)
+        self.admin_page("admin/counter.html", counter=counter, moved=moved)

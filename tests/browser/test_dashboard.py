@@ -69,6 +69,56 @@ def test_times_are_in_the_viewers_zone_with_utc_on_hover(visit: Visit) -> None:
     expect(time).to_have_text(re.compile(f"^{hour:02d}:{utc[14:16]}:{utc[17:19]}$"))
 
 
+def test_minutes_are_in_the_viewers_zone_too_latest_first(visit: Visit, name: str) -> None:
+    page = visit(ADMIN, timezone_id="Asia/Kathmandu", locale="en-GB").open("/admin")
+    page.locator("#minutes summary").click()
+    times = page.locator("#minutes tbody time")
+    expect(times).to_have_count(60)
+    utc = str(times.first.get_attribute("title"))
+    minute = (int(utc[:2]) * 60 + int(utc[3:5]) + 345) % 1440
+    expect(times.first).to_have_text(f"{minute // 60:02d}:{minute % 60:02d}")
+    assert str(times.first.get_attribute("datetime")) > str(times.last.get_attribute("datetime"))
+    _increment(page, name)
+    hint = page.locator("#minutes svg g title").last
+    expect(hint).to_have_text(re.compile(r"^\d\d:\d\d: "))
+
+
+def test_what_was_done_is_said_in_sight_of_the_button(visit: Visit) -> None:
+    page = visit(ADMIN).open("/admin")
+    row = page.locator("#queues tr", has_text="counter-updates-1")
+    row.scroll_into_view_if_needed()
+    row.get_by_role("button", name="Pause").click()
+    expect(page.locator("#did")).to_be_in_viewport()
+    row.get_by_role("button", name="Resume").click()
+    expect(page.locator("#did")).to_contain_text("Resume, queue counter-updates-1")
+
+
+def test_all_tasks_of_a_page_are_ticked_at_once(visit: Visit, enqueue: Callable[..., str]) -> None:
+    tasks = [enqueue(b'{"amount": 1}') for _ in range(2)]
+    page = visit(ADMIN).open("/admin")
+    for task in tasks:
+        page.wait_for_function(
+            "task => fetch(`/api/tasks/${task}`).then(r => r.json()).then(t => t.state === 'rejected')",
+            arg=task,
+        )
+    page.goto(page.url.split("/admin")[0] + "/admin/kept")
+    boxes = page.locator("input[name=id]")
+    every = page.get_by_label("Select all on this page")
+    every.check()
+    for box in boxes.all():
+        expect(box).to_be_checked()
+    boxes.first.uncheck()
+    expect(every).not_to_be_checked()
+
+
+def test_on_a_phone_no_button_is_out_of_sight(visit: Visit) -> None:
+    page = visit(ADMIN, width=360).open("/admin")
+    for button in page.locator("#queues .actions").locator("a, button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 360, button
+
+
 def test_refreshing_can_be_turned_off_and_the_choice_is_kept(visit: Visit, name: str) -> None:
     page = visit(ADMIN).open(f"/admin?prefix={name}")
     _choose(page, "off")

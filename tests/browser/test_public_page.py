@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import ADMIN, Visit
 
 
 def test_an_increment_is_sent_and_seen_to_arrive_without_leaving_the_page(visit: Visit, name: str) -> None:
@@ -21,6 +21,26 @@ def test_an_increment_is_sent_and_seen_to_arrive_without_leaving_the_page(visit:
     plus.click()
     expect(page.locator(f'[data-value="{name}"]')).to_have_text("7")
     assert page.evaluate("window.stillHere") is True
+
+
+def test_the_counter_itself_shows_what_is_on_its_way(visit: Visit, name: str) -> None:
+    page = visit().open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.locator(f'[data-value="{name}"]')).to_have_text("1")
+    admin = visit(ADMIN).open("/admin")
+    try:
+        for left in (3, 2, 1, 0):
+            admin.get_by_role("button", name="Pause").first.click()
+            expect(admin.get_by_role("button", name="Pause")).to_have_count(left)
+        page.get_by_role("button", name=f"Add one to {name}").click()
+        expect(page.locator("li.arriving")).to_contain_text(name)
+    finally:
+        for left in (3, 2, 1, 0):
+            admin.get_by_role("button", name="Resume").first.click()
+            expect(admin.get_by_role("button", name="Resume")).to_have_count(left)
+    expect(page.locator(f'[data-value="{name}"]')).to_have_text("2")
+    expect(page.locator("li.arriving")).to_have_count(0)
 
 
 def test_pressing_many_times_counts_each_press(visit: Visit, name: str) -> None:

@@ -108,6 +108,25 @@ def test_both_windows_can_be_chosen(default: DefaultClient, applied: str) -> Non
     assert 'aria-current="true">Since start' in default.admin("/admin?window=start").text
 
 
+def test_choosing_a_window_keeps_the_search_and_searching_keeps_the_window(
+    default: DefaultClient, applied: str
+) -> None:
+    page = default.admin(f"/admin?prefix={applied}&window=start").text
+    assert f'href="/admin?prefix={applied}#attempts">Last hour' in page
+    assert f'href="/admin?prefix={applied}&amp;window=start#attempts" aria-current="true">Since start' in page
+    assert '<input type="hidden" name="window" value="start">' in page
+    assert 'href="/admin?window=start#counters">All' in page
+
+
+def test_the_verdict_leads_to_where_one_can_look_into_it(default: DefaultClient, applied: str) -> None:
+    default.admin_post("/admin/queues/counter-updates-2/pause")
+    try:
+        page = default.admin("/admin").text
+    finally:
+        default.admin_post("/admin/queues/counter-updates-2/resume")
+    assert '<a href="#queues">The queue counter-updates-2 is paused' in page
+
+
 def test_counters_are_searched_by_prefix(default: DefaultClient, applied: str) -> None:
     page = default.admin(f"/admin?prefix={applied}").text
     assert f'href="/admin/counters/{applied}"' in page
