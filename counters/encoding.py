@@ -83,9 +83,15 @@ def encode_key(key: ndb.Key, message: Any) -> None:
             message.path.add(kind=kind, id=id_or_name)
 
 
-def path_of(message: Any) -> tuple[str | int, ...]:
-    """The path of a complete Key message, as `Key.flat` gives it."""
-    return tuple(part for each in message.path for part in (each.kind, each.name or each.id))
+def identity_of(message: Any) -> tuple[str | int, ...]:
+    """What tells a complete Key message from others of its database: namespace and path."""
+    path = (part for each in message.path for part in (each.kind, each.name or each.id))
+    return (message.partition_id.namespace_id, *path)
+
+
+def identity_of_key(key: ndb.Key) -> tuple[str | int, ...]:
+    """The same of a key."""
+    return (key.namespace() or "", *key.flat())
 
 
 def decode(message: Any) -> ndb.Model:

@@ -12,7 +12,7 @@ from google.cloud.datastore_v1.types import Entity
 from google.cloud.ndb import model
 
 from counters.database import Database
-from counters.encoding import encode_flat, encode_key, is_flat, path_of
+from counters.encoding import encode_flat, encode_key, identity_of, identity_of_key, is_flat
 from counters.models import CounterShard, RetryStatistics, TaskRecord
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
@@ -115,15 +115,16 @@ def test_what_is_not_flat_is_written_by_ndb_in_the_same_transaction(database: Da
 
 
 @pytest.mark.parametrize("path", [("Plain", "é"), ("Plain", 17), ("Parent", "p", "Plain", 3)])
-def test_a_key_is_encoded_as_ndb_encodes_it(database: Database, path: Any) -> None:
+@pytest.mark.parametrize("namespace", [None, "n"])
+def test_a_key_is_encoded_as_ndb_encodes_it(database: Database, path: Any, namespace: str | None) -> None:
     with database.context():
-        key = ndb.Key(*path)
+        key = ndb.Key(*path, namespace=namespace)
         message = Entity.pb()().key
 
         encode_key(key, message)
 
         assert message == key._key.to_protobuf()._pb
-        assert path_of(message) == path
+        assert identity_of(message) == identity_of_key(key)
 
 
 def test_what_a_transaction_has_read_is_not_read_again(database: Database, name: str) -> None:
