@@ -19,6 +19,8 @@ _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 # A process that lived this long was well: the next pause is the shortest again.
 _WELL_AFTER_SECONDS = 5.0
+# A `kill -9`, or a machine out of memory, says nothing about the program: so many are forgiven.
+_MOST_KILLS_AT_START = 3
 
 
 # What gunicorn says of itself, after the program has said why it can't go on.
@@ -147,6 +149,7 @@ class Process:
 
     async def _keep_running(self) -> None:
         pause = _SHORTEST_PAUSE_SECONDS
+        kills_at_start = 0
         while not self._stopping:
             self._wished_restart = False
             began = time.monotonic()
@@ -157,8 +160,10 @@ class Process:
             if self._stopping:
                 break
             if not self._first_start.done():
-                self._first_start.set_exception(self._failure(status))
-                break
+                kills_at_start += 1
+                if status != -signal.SIGKILL or kills_at_start > _MOST_KILLS_AT_START:
+                    self._first_start.set_exception(self._failure(status))
+                    break
             self.restarts += 1
             if self._wished_restart:
                 continue

@@ -253,6 +253,27 @@ def test_its_last_words_are_the_programs_own_not_gunicorns(run: Start, folder: P
     assert ": SLOTS is no number. Its log:" in last
 
 
+@pytest.mark.parametrize(("kills", "starts"), [(3, True), (4, False)])
+def test_a_kill_before_it_was_ready_is_forgiven_three_times(
+    run: Start, folder: Path, tmp_path: Path, kills: int, starts: bool
+) -> None:
+    lives = tmp_path / "lives"
+    program = (folder / "main.py").read_text()
+    (folder / "main.py").write_text(
+        f"import os, pathlib\n"
+        f"lives = pathlib.Path({str(lives)!r})\n"
+        f"lives.open('a').write('.')\n"
+        f"if lives.stat().st_size <= {kills}: os.kill(os.getpid(), 9)\n" + program
+    )
+    running = run("app.yaml")
+    if starts:
+        assert running.wait_ready().get("/") == (200, "first")
+        assert running.state["processes"]["default"]["restarts"] == kills
+    else:
+        assert running.wait_exit() == 1
+        assert "default was killed by SIGKILL before it was ready" in running.output.splitlines()[-1]
+
+
 def test_a_warm_up_that_fails_stops_the_start_with_its_first_line(run: Start) -> None:
     running = run("app.yaml", WARMUP_STATUS="500 Broken")
     assert running.wait_exit() == 1
