@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 NAME_EXPECTED = "1 to 100 of letters, digits, '.', '_' and '-', starting with a letter or digit"
 AMOUNT_EXPECTED = "a whole number from -2147483648 to 2147483647, not 0"
@@ -12,6 +13,7 @@ AMOUNT_EXPECTED = "a whole number from -2147483648 to 2147483647, not 0"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,10}")
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
+_MOST_REPEATED = 200
 
 
 class InvalidPayload(Exception):
@@ -22,6 +24,8 @@ class InvalidPayload(Exception):
         # Payloads name fields as they like, but what is said of them must be storable and short.
         self.field = field if len(field) <= 100 and field.isprintable() else repr(field)[:100]
         self.value = shown if len(shown) <= 200 else shown[:197] + "..."
+        self.given = value if _is_short(value) else self.value
+        """The value itself, for JSON; in words where it is long, or of a kind that JSON has not."""
         self.expected = expected
         super().__init__(self.sentence)
 
@@ -34,6 +38,13 @@ class InvalidPayload(Exception):
     def sentence(self) -> str:
         state = "is missing" if self.value == "None" else f"is {self.value}"
         return f"{self.field} {state}. Expected {self.expected}."
+
+
+def _is_short(value: object) -> bool:
+    """Whether JSON can repeat the value in little space."""
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or (isinstance(value, str | int) and len(str(value)) <= _MOST_REPEATED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,6 @@ def _described_error(index: int, problem: InvalidPayload) -> dict[str, object]:
     return {
         "index": index,
         "field": problem.field,
-        "value": problem.value,
+        "value": problem.given,
         "expected": problem.expected,
     }

@@ -40,7 +40,7 @@ class Problem(Exception):
 
 def invalid(problem: InvalidPayload, status: int = 400) -> Problem:
     return Problem(
-        status, problem.sentence, field=problem.field, value=problem.value, expected=problem.expected
+        status, problem.sentence, field=problem.field, value=problem.given, expected=problem.expected
     )
 
 

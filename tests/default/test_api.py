@@ -101,30 +101,32 @@ def test_a_batch_under_a_used_key_is_a_duplicate_or_refused_as_a_whole(
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "field", "value"),
     [
-        (b'{"amount": "abc"}', "amount"),
-        (b'{"amount": 1.5}', "amount"),
-        (b'{"amount": ""}', "amount"),
-        (b'{"amount": 0}', "amount"),
-        (b'{"amount": 2147483648}', "amount"),
-        (b'{"amount": true}', "amount"),
-        (b"{}", "amount"),
-        (b'{"amount": 1', "body"),
-        (b'{"amount": 1, "amount": 2}', "body"),
-        (b"[1]", "body"),
-        (b"\xff\xfe", "body"),
-        (b"", "body"),
+        (b'{"amount": "abc"}', "amount", "abc"),
+        (b'{"amount": 1.5}', "amount", 1.5),
+        (b'{"amount": ""}', "amount", ""),
+        (b'{"amount": 0}', "amount", 0),
+        (b'{"amount": 2147483648}', "amount", 2147483648),
+        (b'{"amount": true}', "amount", True),
+        (b'{"amount": 1e999}', "amount", "inf"),
+        (b'{"amount": [1]}', "amount", "[1]"),
+        (b"{}", "amount", None),
+        (b'{"amount": 1', "body", "{\"amount\": 1 (Expecting ',' delimiter: line 1 column 13 (char 12))"),
+        (b'{"amount": 1, "amount": 2}', "body", '{"amount": 1, "amount": 2} (an object gives a name twice)'),
+        (b"[1]", "body", "[1]"),
+        (b"\xff\xfe", "body", r"b'\xff\xfe'"),
+        (b"", "body", " (Expecting value: line 1 column 1 (char 0))"),
     ],
 )
 def test_what_is_no_increment_is_answered_with_field_value_and_expectation(
-    default: DefaultClient, name: str, body: bytes, field: str
+    default: DefaultClient, name: str, body: bytes, field: str, value: object
 ) -> None:
     answer = default.post_json(f"/api/counters/{name}/increments", body)
     assert answer.status == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["field"] == field
-    assert answer.json["value"]
+    assert answer.json["value"] == value
     assert answer.json["expected"]
     assert answer.json["status"] == 400
     assert default.get(f"/api/counters/{name}").status == 404
@@ -163,7 +165,8 @@ def test_one_bad_increment_of_a_batch_is_named_and_none_is_enqueued(
         (2, "amount"),
         (4, "increment"),
     ]
-    assert all(each["value"] and each["expected"] for each in answer.json["errors"])
+    assert [each["value"] for each in answer.json["errors"]] == ["", "x", "nothing"]
+    assert all(each["expected"] for each in answer.json["errors"])
     assert default.get(f"/api/counters/{name}").status == 404
 
 
