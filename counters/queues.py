@@ -172,18 +172,24 @@ class TaskQueues:
             raise as_queue_error(error) from error
 
     def check(self) -> None:
-        """Open the channel, and raise QueueRefused if a queue is not there."""
+        """Open the channel, and raise QueueRefused if a queue is not there, or disabled."""
         for queue in self._settings.all_queues:
             try:
-                self.client.get_queue(name=self.path_of(queue), timeout=_CALL_TIMEOUT_S, retry=None)
+                found = self.client.get_queue(name=self.path_of(queue), timeout=_CALL_TIMEOUT_S, retry=None)
             except api.NotFound:
-                variable = "COUNTER_QUEUES" if queue in self.names else "COUNTER_OTHER_QUEUES"
-                raise QueueRefused(
-                    f"{variable} names the queue {queue!r}, which does not exist. "
-                    f"Expected a queue of queue.yaml: add it there and deploy it, or change the setting."
-                ) from None
+                raise self._not_of_queue_yaml(queue, "which does not exist") from None
             except api.GoogleAPICallError as error:
                 raise as_queue_error(error) from error
+            if found.state == tasks_v2.Queue.State.DISABLED:
+                # Uploading a queue.yaml without it does that: it takes tasks, and delivers none.
+                raise self._not_of_queue_yaml(queue, "which is disabled: its tasks are not delivered")
+
+    def _not_of_queue_yaml(self, queue: str, state: str) -> QueueRefused:
+        variable = "COUNTER_QUEUES" if queue in self.names else "COUNTER_OTHER_QUEUES"
+        return QueueRefused(
+            f"{variable} names the queue {queue!r}, {state}. "
+            f"Expected a queue of queue.yaml: add it there and deploy it, or change the setting."
+        )
 
     def _create_request(self, task: NewTask) -> Any:
         message = _Task(name=self.path_of(task.queue, task.name))

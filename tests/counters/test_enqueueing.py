@@ -346,6 +346,23 @@ def test_a_queue_that_does_not_exist_is_named_with_what_to_do(tasks_server: Task
         queues_at(tasks_server.address, COUNTER_QUEUES="nowhere").check()
 
 
+def test_a_queue_that_queue_yaml_no_longer_names_is_named_too(tmp_path: Path) -> None:
+    """It is still there, disabled: it would take tasks, and deliver none."""
+    file = tmp_path / "queue.yaml"
+    for remaining in ("kept", "dropped"), ("kept",):
+        entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in remaining)
+        file.write_text(f"queue:\n{entries}")
+        with TasksProcess(file, {}, "--project", PROJECT, folder=tmp_path) as server:
+            queues = queues_at(server.address, COUNTER_QUEUES="kept", COUNTER_OTHER_QUEUES="dropped")
+            if "dropped" in remaining:
+                queues.check()
+            else:
+                with pytest.raises(
+                    QueueRefused, match="COUNTER_OTHER_QUEUES names the queue 'dropped', which is disabled"
+                ):
+                    queues.check()
+
+
 def test_an_increment_for_a_queue_that_does_not_exist_is_refused(
     tasks_server: TasksProcess, database: Database, name: str
 ) -> None:
