@@ -230,7 +230,20 @@ def _open(path: Path | None) -> sqlite3.Connection:
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False)
+        return _prepared(
+            sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False), name
+        )
+    except (sqlite3.Error, OSError) as error:
+        busy = "locked" in str(error)
+        advice = "Another server is using it: stop that, or name another file with --data."
+        raise BadStart(
+            f"{name}: {error}. {advice if busy else 'Expected a file of ours; name another with --data.'}"
+        ) from error
+
+
+def _prepared(database: sqlite3.Connection, name: str) -> sqlite3.Connection:
+    """The connection with our tables in it. Closes it before it raises BadStart or sqlite3.Error."""
+    try:
         # WAL without a sync per commit: what was committed survives the process, though maybe not a power
         # cut.
         database.execute("PRAGMA journal_mode = WAL")
@@ -247,10 +260,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
         database.executescript(
             f"BEGIN EXCLUSIVE; {upgrade} {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
-    except (sqlite3.Error, OSError) as error:
-        busy = "locked" in str(error)
-        advice = "Another server is using it: stop that, or name another file with --data."
-        raise BadStart(
-            f"{name}: {error}. {advice if busy else 'Expected a file of ours; name another with --data.'}"
-        ) from error
+    except BaseException:
+        database.close()
+        raise
     return database

@@ -300,7 +300,8 @@ class Api:
         _read(request.read_options, transaction, None)
         batch = self.call("RunAggregationQuery", m.RunAggregationQueryResponse, request).batch
         found = batch.aggregation_results[0].aggregate_properties
-        return {name: plain(each) for name, each in found.items()}
+        # In order of name: a protobuf map keeps no order of its own.
+        return {name: plain(each) for name, each in sorted(found.items())}
 
 
 def _read(options: Any, transaction: bytes | None, read_time: int | None) -> None:
