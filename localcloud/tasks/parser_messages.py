@@ -20,6 +20,8 @@ _EXPECTED = {
     "max_doublings": "a whole number, 0 or more",
     "total_storage_limit": "a number and a unit, for instance 120M",
 }
+# The parser has no words for a mapping where a list belongs.
+_NO_WORDS = "a value of the wrong kind; expected a list of queues under 'queue', each with a name and a rate"
 _KEYS_OF = {
     "QueueEntry": "name, rate, bucket_size, max_concurrent_requests, target, mode, retry_parameters, acl",
     "RetryParameters": (
@@ -31,6 +33,11 @@ _KEYS_OF = {
 
 def one_line(file: Path, error: Exception) -> str:
     """The parser's complaint about `file` in one line."""
+    not_yaml = getattr(error, "cause", None)
+    problem_mark = getattr(not_yaml, "problem_mark", None)
+    if problem_mark is not None:
+        # The text begins with what was being parsed, and where that began: seldom where the mistake is.
+        return f"{file}, line {problem_mark.line + 1}: not YAML: {getattr(not_yaml, 'problem', '')}"
     text = str(error)
     mark = _MARK.search(text)
     place = f"{file}, line {mark[1]}" if mark else str(file)
@@ -45,4 +52,4 @@ def one_line(file: Path, error: Exception) -> str:
     if unknown:
         key, kind = unknown.groups()
         return f"{place}, key {key!r}: there is no such key; expected one of {_KEYS_OF.get(kind, 'others')}"
-    return f"{place}: {problem}"
+    return f"{place}: {problem or _NO_WORDS}"
