@@ -7,6 +7,7 @@ task: here each call has a deadline, nothing is retried out of sight, and a roll
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import grpc
 from google.api_core import exceptions as api
 from google.cloud import ndb
+from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 from google.cloud.datastore_v1.types import (
     CommitRequest,
     LookupRequest,
@@ -23,6 +25,7 @@ from google.cloud.datastore_v1.types import (
     RollbackResponse,
 )
 
+from counters.channels import to_server_at_home
 from counters.encoding import decode, encode_flat, encode_key, identity_of, identity_of_key, is_flat
 from counters.increments import InvalidPayload
 from counters.plain_messages import Conditions, count_request, key_of, plain_value
@@ -155,7 +158,12 @@ class Database:
     def __init__(self, project: str, timeout_s: float = 5.0) -> None:
         self._client = ndb.Client(project=project)
         self._put = _PutPastNdb()
-        self._client.stub = _BoundedStub(self._client.stub, timeout_s, self._put)
+        stub = self._client.stub
+        if os.environ.get("DATASTORE_EMULATOR_HOST"):
+            # ndb's own channel has connected nowhere yet, and never will.
+            channel = to_server_at_home(self._client.host)
+            stub = DatastoreGrpcTransport(host=self._client.host, channel=channel)
+        self._client.stub = _BoundedStub(stub, timeout_s, self._put)
         self._timeout_s = timeout_s
 
     @contextmanager

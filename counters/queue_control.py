@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
-import grpc
 from google.api_core import exceptions as api
 from google.cloud import tasks_v2, tasks_v2beta3
 from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from counters.channels import to_server_at_home
 from counters.queues import TaskQueues, as_queue_error
 from counters.settings import Settings
 
@@ -115,7 +115,7 @@ class QueueControl:
     def _beta(self) -> tasks_v2beta3.CloudTasksClient:
         # Statistics are in v2beta3 only.
         if self._settings.tasks_emulator:
-            channel = grpc.insecure_channel(self._settings.tasks_emulator)
+            channel = to_server_at_home(self._settings.tasks_emulator)
             return tasks_v2beta3.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
         return tasks_v2beta3.CloudTasksClient()
 

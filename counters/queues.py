@@ -15,6 +15,7 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
 from counters import logs
+from counters.channels import to_server_at_home
 from counters.settings import Settings
 from counters.tasks import ENQUEUED_AT_HEADER, TRACE_HEADER
 
@@ -106,7 +107,7 @@ class TaskQueues:
     @cached_property
     def client(self) -> tasks_v2.CloudTasksClient:
         if self._settings.tasks_emulator:
-            channel = grpc.insecure_channel(self._settings.tasks_emulator)
+            channel = to_server_at_home(self._settings.tasks_emulator)
             return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
         return tasks_v2.CloudTasksClient()
 
