@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from google.cloud import ndb
 
+from bench.datastore_clients import clients_of
 from bench.proof import Proof, Sums
 from counters.applying import Applier
 from counters.committing import GroupCommitter
@@ -41,7 +40,7 @@ class Applied:
 def apply_in_groups(address: str, count: int, threads: int = 64) -> Applied:
     """Ours: each increment a task with a record, applied exactly once, in groups."""
     counter = f"b{secrets.token_hex(4)}"
-    with _client_of(address):
+    with clients_of(address):
         settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
         database = Database(PROJECT)
         slot = Slot(settings.slots)
@@ -74,7 +73,7 @@ class BenchCounter(ndb.Model):
 
 def apply_classically(address: str, count: int, threads: int = 8) -> Applied:
     """The classic way, with google-cloud-ndb as it is: one transaction of its own for each increment."""
-    with _client_of(address):
+    with clients_of(address):
         client = ndb.Client(project=PROJECT)
     name = f"b{secrets.token_hex(4)}"
 
@@ -124,17 +123,3 @@ def _shared(numbers: Iterator[int], lock: threading.Lock) -> Iterable[int]:
         if number is None:
             return
         yield number
-
-
-@contextmanager
-def _client_of(address: str) -> Iterator[None]:
-    """Clients that are made in this block talk to `address`."""
-    before = os.environ.get("DATASTORE_EMULATOR_HOST")
-    os.environ["DATASTORE_EMULATOR_HOST"] = address
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["DATASTORE_EMULATOR_HOST"]
-        else:
-            os.environ["DATASTORE_EMULATOR_HOST"] = before

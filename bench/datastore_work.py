@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
@@ -13,6 +12,8 @@ from typing import Any
 from google.api_core import exceptions
 from google.cloud import datastore as library
 from google.cloud import ndb
+
+from bench.datastore_clients import clients_of
 
 _datastore: Any = library
 _PROJECT = "bench"
@@ -35,9 +36,9 @@ class Work:
     """Measurements against one server; `failures` counts transactions that failed at their only try."""
 
     def __init__(self, address: str) -> None:
-        os.environ["DATASTORE_EMULATOR_HOST"] = address
-        self._ndb: Any = ndb.Client(project=_PROJECT)
-        self._client: Any = _datastore.Client(project=_PROJECT)
+        with clients_of(address):
+            self._ndb: Any = ndb.Client(project=_PROJECT)
+            self._client: Any = _datastore.Client(project=_PROJECT)
         self._run = secrets.token_hex(4)
         self.failures = 0
 

@@ -9,12 +9,13 @@ Both must equal what the default service accepted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from google.cloud import datastore
+
+from bench.datastore_clients import clients_of
 
 _MOST_KEYS = 1000
 
@@ -34,9 +35,9 @@ class Proof:
     """Reads one Datastore."""
 
     def __init__(self, address: str, project: str = "local-project") -> None:
-        os.environ["DATASTORE_EMULATOR_HOST"] = address
         client_class: Any = datastore.Client  # it carries no types
-        self._client = client_class(project=project)
+        with clients_of(address):
+            self._client = client_class(project=project)
 
     def shards(self, counters: Sequence[str], most_shards: int = 128) -> Sums:
         """What the shards of `counters` say."""
