@@ -30,8 +30,8 @@ def kill_during(stack: Stack, victim: str, fault: str, counters: tuple[str, ...]
         wait_for_the_commit(stack, counters, held_since + DELAY_S / 2)
     stack.cloud.kill(victim)
     in_time = time.monotonic() - held_since < DELAY_S
-    stack.cloud.clear_faults()
     stack.cloud.wait_ready(victim)
+    stack.cloud.clear_faults()
     return in_time
 
 
@@ -69,23 +69,26 @@ def test_the_datastore_killed_while_increments_are_applied(stack: Stack) -> None
     counters = stack.counters(4)
     sending = stack.start_sending(counters, 400)
 
-    for _ in range(2):
-        kill_during(stack, "datastore", "delay", counters)
+    in_transaction = [kill_during(stack, "datastore", "delay", counters) for _ in range(2)]
+    after_commit = [kill_during(stack, "datastore", "delay_response", counters) for _ in range(2)]
 
     settle(stack, counters, sending)
+    assert any(in_transaction), "no kill landed inside an open transaction"
+    assert any(after_commit), "no kill landed between a commit and its answer"
 
 
 def test_the_queue_killed_while_it_delivers_and_takes_in(stack: Stack) -> None:
     counters = stack.counters(4)
+    duplicates = stack.proof.duplicates()
     sending = stack.start_sending(counters, 600)
 
-    for _ in range(2):
-        before = stack.proof.shards(counters).tasks
-        wait_until(lambda before=before: stack.proof.shards(counters).tasks > before + 20, "progress", 30)  # type: ignore[misc]
-        stack.cloud.kill("tasks")
-        stack.cloud.wait_ready("tasks")
+    in_transaction = [kill_during(stack, "tasks", "delay", counters) for _ in range(2)]
+    after_commit = [kill_during(stack, "tasks", "delay_response", counters) for _ in range(2)]
 
     settle(stack, counters, sending)
+    assert any(in_transaction), "no kill landed inside an open transaction"
+    assert any(after_commit), "no kill landed between a commit and its answer"
+    assert stack.proof.duplicates() > duplicates, "what was applied without an answer was delivered again"
 
 
 def test_the_default_service_killed_while_it_enqueues(stack: Stack) -> None:
