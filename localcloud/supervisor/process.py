@@ -15,6 +15,7 @@ from pathlib import Path
 from localcloud.supervisor.guard import Guard, describe_exit
 from localcloud.supervisor.logs import Console, LineSplitter, LogFile
 
+_READING_PAUSE_SECONDS = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 # A process that lived this long was well: the next pause is the shortest again.
@@ -72,10 +73,21 @@ class _Life(asyncio.SubprocessProtocol):
         self.silent = asyncio.Event()
         self._log = log
         self._splitter = LineSplitter(show)
+        self._output: asyncio.ReadTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        output = transport.get_pipe_transport(1)
+        assert isinstance(output, asyncio.ReadTransport)
+        self._output = output
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - the protocol's signature
         self._log.write(data)
         self._splitter.feed(data)
+        assert self._output is not None
+        # A busy service prints a line for each request. Those of a moment are copied together.
+        self._output.pause_reading()
+        asyncio.get_running_loop().call_later(_READING_PAUSE_SECONDS, self._read_on, self._output)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
         self._splitter.finish()
@@ -83,6 +95,11 @@ class _Life(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.ended.set()
+
+    @staticmethod
+    def _read_on(output: asyncio.ReadTransport) -> None:
+        if not output.is_closing():
+            output.resume_reading()
 
 
 class Process:
