@@ -9,17 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.stack import ROOT, clean_environ
-from bench.table import Bound, Row
+from bench.table import Bound, Peer, Row
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in a program's output: the first group of `pattern`."""
+    """A figure in a program's output: the first group of `pattern`; the second, if any, is `peer`'s."""
 
     work: str
     pattern: str
     unit: str
     bound: Bound
+    peer: str = ""
 
 
 def dashboard(*, quick: bool) -> list[Row]:
@@ -63,18 +64,25 @@ def frontend(*, quick: bool) -> list[Row]:
 
 
 def datastore(*, quick: bool) -> list[Row]:
-    """Its own program compares it with the emulators; here it is judged alone."""
+    """Beside a server that does nothing: what that does not reach either is the machine's or the client's.
+
+    Its own program compares it with the emulators as well.
+    """
     speeds = {
         "transaction, one thread": Bound(180, 230),
         "transaction, 8 threads, 8 entities": Bound(300, 375),
         "transaction, 8 threads, one entity": Bound(100, 110),
         "increments in groups of 32, one thread": Bound(1600, 2000),
     }
+    per_s = r"\s+(\d+) \([\d.]+ ms\)"
     rounds = ["--seconds", "2", "--rounds", "1"] if quick else ["--seconds", "3", "--rounds", "3"]
     return _figures(
         ["-m", "bench.datastore", "--ours-only", *rounds],
         [
-            *(Figure(name, rf"{name}, 1/s\s+[\d.]+\s+(\d+)", "/s", bound) for name, bound in speeds.items()),
+            *(
+                Figure(name, rf"{name}, 1/s\s+[\d.]+{per_s}{per_s}", "/s", bound, peer="does nothing")
+                for name, bound in speeds.items()
+            ),
             Figure("newest 20 of 100,000", r"newest 20 of \d+: ([\d.]+)", " ms", Bound(20, at_most=True)),
             Figure("count of 100,000", r"count of \d+: ([\d.]+)", " ms", Bound(60, at_most=True)),
             Figure("Datastore starts", r"start to serving: ([\d.]+)", " s", Bound(1, at_most=True)),
@@ -94,5 +102,7 @@ def _figures(command: Sequence[str], figures: Sequence[Figure]) -> list[Row]:
             print(f"    {' '.join(command)}: no figure.\n{done.stdout}{done.stderr[-2000:]}", file=sys.stderr)
             rows.append(Row(f"{figure.work}: FAILED", 0.0, figure.unit, figure.bound, is_exact=True))
         else:
-            rows.append(Row(figure.work, float(found[1].replace(",", "")), figure.unit, figure.bound))
+            ours, *theirs = (float(group.replace(",", "")) for group in found.groups())
+            peer = Peer(figure.peer, theirs[0]) if theirs else None
+            rows.append(Row(figure.work, ours, figure.unit, figure.bound, peer))
     return rows
