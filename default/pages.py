@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(figures.FILTERS)
+    environment.globals["version"] = os.environ.get("GAE_VERSION", "")
     return environment
 
 

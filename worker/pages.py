@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,11 @@ _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.globals["version"] = os.environ.get("GAE_VERSION", "")
+    return environment
 
 
 def render(template: str, **values: object) -> str:

@@ -87,7 +87,8 @@ def visit_cloud(browser: Browser) -> Iterator[Callable[..., Visitor]]:
         contexts.append(context)
         if who is not None:
             name, _, value = cloud.sign_in(who, admin=who != OUTSIDER).partition("=")
-            context.add_cookies([{"name": name, "value": value, "url": cloud.url}])
+            for url in (cloud.url, cloud.service_url("worker")):
+                context.add_cookies([{"name": name, "value": value, "url": url}])
         page = context.new_page()
         page.set_default_timeout(15_000)
         visitor = Visitor(page, cloud.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from typing import Any
 
@@ -56,16 +57,16 @@ def test_it_is_accessible_fits_the_screen_and_the_browser_has_no_complaint(
     visit: Visit, kept: dict[str, str], path: str
 ) -> None:
     page = visit(ADMIN).open(path.format(**kept))
-    assert _violations(page) == []
+    assert violations(page) == []
     page.emulate_media(color_scheme="dark")
-    assert _violations(page, {"runOnly": ["color-contrast"]}) == []
+    assert violations(page, {"runOnly": ["color-contrast"]}) == []
     for width in (768, 360):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert _violations(page, {"runOnly": ["scrollable-region-focusable", "target-size"]}) == []
+    assert violations(page, {"runOnly": ["scrollable-region-focusable", "target-size"]}) == []
 
 
-def _violations(page: Page, options: dict[str, Any] | None = None) -> list[str]:
+def violations(page: Page, options: dict[str, Any] | None = None) -> list[str]:
     """What axe finds that matters: the rule, and the markup that breaks it."""
     found = Axe().run(page, options=options)
     return [
@@ -101,3 +102,15 @@ def test_static_files_carry_security_headers_too(cloud: LocalCloud, path: str) -
         assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_a_new_version_of_the_pages_brings_its_own_style_and_script(cloud: LocalCloud, visit: Visit) -> None:
+    visitor = visit(ADMIN)
+    versions = set()
+    for address in (cloud.url + "/", cloud.url + "/admin", cloud.service_url("worker") + "/update-counter"):
+        visitor.page.goto(address)
+        found = re.findall(r'"/static/(style\.css|live\.js)\?v=(\w+)"', visitor.page.content())
+        assert [name for name, _ in found] == ["style.css", "live.js"], address
+        versions |= {version for _, version in found}
+
+    assert len(versions) == 1, "GAE_VERSION, which App Engine sets anew with each deployment"
