@@ -67,12 +67,11 @@ class Store:
         self._next_seq += 1
         return seq
 
-    def add(self, task: LiveTask) -> asyncio.Future[None]:
-        """Keep a new task. Done once the process may die; or fails with sqlite3.Error."""
+    def add(self, task: LiveTask) -> None:
+        """Keep a new task: from the moment that `committed` says so."""
         self._inserts.append(
             (task.seq, task.queue.number, task.id, task.create_us, task.eta_us, task.message)
         )
-        return self.committed()
 
     def update(self, task: LiveTask) -> None:
         """Keep a task's new time and its attempts, some time soon."""
@@ -88,7 +87,7 @@ class Store:
         self._flush_lazily()
 
     def committed(self) -> asyncio.Future[None]:
-        """Done once all that was handed over until now is on disk."""
+        """Done once all that was handed over until now is on disk; or fails with sqlite3.Error."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append(waiter)
         if self._flush is None or self._flush_is_lazy:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ADMIN, OUTSIDER, READER, Visit, Visitor, start_cloud
@@ -111,12 +112,15 @@ def test_all_tasks_of_a_page_are_ticked_at_once(visit: Visit, enqueue: Callable[
     expect(every).not_to_be_checked()
 
 
-def test_on_a_phone_no_button_is_out_of_sight(visit: Visit) -> None:
-    page = visit(ADMIN, width=360).open("/admin")
+@pytest.mark.parametrize("width", [360, 640, 993, 1153])
+def test_on_a_phone_or_tablet_no_button_is_out_of_sight(visit: Visit, width: int) -> None:
+    page = visit(ADMIN, width=width).open("/admin")
+    inside = page.locator("#queues").bounding_box()
+    assert inside is not None
     for button in page.locator("#queues .actions").locator("a, button").all():
         box = button.bounding_box()
         assert box is not None
-        assert box["x"] + box["width"] <= 360, button
+        assert box["x"] + box["width"] <= inside["x"] + inside["width"], button
 
 
 def test_refreshing_can_be_turned_off_and_the_choice_is_kept(visit: Visit, name: str) -> None:
@@ -143,6 +147,20 @@ def test_a_hidden_tab_asks_for_nothing_until_it_is_seen_again(visit: Visit) -> N
     assert asked == []
     with page.expect_request("**/admin/live*"):
         page.evaluate(hide, False)
+
+
+def test_an_empty_chart_says_so_inside_its_lines(tmp_path: Path, visit_cloud: Callable[..., Visitor]) -> None:
+    with start_cloud(tmp_path / "data") as cloud:
+        plots = visit_cloud(cloud, ADMIN).open("/admin").locator(".plot").all()
+        for plot in plots:
+            scale, chart, nothing, axis = (
+                plot.locator(part).bounding_box() for part in (".scale", ".chart", ".nothing", ".axis")
+            )
+            assert scale and chart and nothing and axis
+            assert scale["x"] + scale["width"] <= chart["x"] <= nothing["x"]
+            assert chart["y"] < nothing["y"] < nothing["y"] + nothing["height"] < chart["y"] + chart["height"]
+            assert axis["y"] >= chart["y"] + chart["height"]
+        assert len(plots) == 3
 
 
 def test_when_the_service_is_gone_the_page_says_that_it_is_stale(

@@ -1,4 +1,4 @@
-"""The worker's page, where an administrator delivers a task by hand and watches a second delivery do nothing."""
+"""The worker's page: an administrator delivers a task by hand, and watches a second delivery do nothing."""
 
 from __future__ import annotations
 
