@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from google.cloud import ndb
 
@@ -31,14 +32,23 @@ class Applied:
     increments: int
     seconds: float
     is_exact: bool
+    reads: float = 0.0
+    writes: float = 0.0
+    rpcs: float = 0.0
+    """Datastore operations per increment, if the server was asked for its counts."""
 
     @property
     def per_s(self) -> float:
         return self.increments / self.seconds
 
 
-def apply_in_groups(address: str, count: int, threads: int = 64) -> Applied:
-    """Ours: each increment a task with a record, applied exactly once, in groups."""
+def apply_in_groups(
+    address: str, count: int, threads: int = 64, counts: Callable[[], Any] | None = None
+) -> Applied:
+    """Ours: each increment a task with a record, applied exactly once, in groups.
+
+    `counts` asks the server what it has counted; the proof of the sum reads, too, and is left out.
+    """
     counter = f"b{secrets.token_hex(4)}"
     with clients_of(address):
         settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
@@ -60,9 +70,15 @@ def apply_in_groups(address: str, count: int, threads: int = 64) -> Applied:
         )
 
     committer.commit(applier.receive(task(-1)))  # registers the counter, opens the connection
+    before = counts() if counts else None
     seconds = _run(lambda number: committer.commit(applier.receive(task(number))), count, threads)
-    shards = Proof(address, PROJECT).shards([counter])
-    return Applied(count, seconds, shards == Sums(count + 1, count + 1))
+    after = counts() if counts else None
+    is_exact = Proof(address, PROJECT).shards([counter]) == Sums(count + 1, count + 1)
+    if before is None or after is None:
+        return Applied(count, seconds, is_exact)
+    reads, writes = ((after[what] - before[what]) / count for what in ("reads", "writes"))
+    rpcs = (sum(after["rpcs"].values()) - sum(before["rpcs"].values())) / count
+    return Applied(count, seconds, is_exact, reads, writes, rpcs)
 
 
 class BenchCounter(ndb.Model):

@@ -108,7 +108,7 @@ def cells(row: Row) -> tuple[str, ...]:
     if row.peer is not None:
         peer = f"{row.peer.name} {number(row.peer.figure)}" + (" (recorded)" if row.peer.is_recorded else "")
     if row.ratio is not None:
-        ratio = f"{row.ratio:.1f}x"
+        ratio = f"{row.ratio:.{1 if row.ratio >= 1 else 2}f}x"
     if row.bound is not None:
         bound = ("<= " if row.bound.at_most else ">= ") + number(row.bound.floor)
         if row.bound.aim is not None:

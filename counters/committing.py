@@ -23,7 +23,7 @@ from counters.tasks import Contention, Outcome, ShuttingDown, TaskFailure
 D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
 
-_SMALL_GROUP, _GATHERING_S = 32, 0.02
+_SMALL_GROUP, _GATHERING_S = 40, 0.03
 _FEW_TRIES = 2
 _TRIES_IN_A_CROWD = 6
 _LOCKED_AFTER_S = 1.0
