@@ -23,7 +23,7 @@ from counters.tasks import Contention, Outcome, ShuttingDown, TaskFailure
 D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
 
-_SMALL_GROUP, _GATHERING_S = 40, 0.03
+_SMALL_GROUP, _GATHERING_S, _LOOKS = 40, 0.03, 6
 _FEW_TRIES = 2
 _TRIES_IN_A_CROWD = 6
 _LOCKED_AFTER_S = 1.0
@@ -147,8 +147,10 @@ class GroupCommitter(Generic[D]):
 
     def _gather(self) -> None:
         """In a busy process, let a small group wait a moment for more: a group costs as much as two tasks."""
-        if len(self._waiting) < min(_SMALL_GROUP, self._most):
-            self._sleep(_GATHERING_S)
+        for _ in range(_LOOKS):
+            if len(self._waiting) >= min(_SMALL_GROUP, self._most):
+                return
+            self._sleep(_GATHERING_S / _LOOKS)
 
     def _keep_distance(self) -> None:
         """After contention, let time pass between one commit and the next: fewer writes, larger groups."""

@@ -305,8 +305,7 @@ def test_in_a_busy_process_a_small_group_waits_a_moment_for_company() -> None:
     deliver_all(commits, [Delivery(f"t{number}", number) for number in range(10)])
 
     assert store.groups == [1, 8, 1]
-    assert len(waits) == 1, "the first was alone, the second full"
-    assert 0 < waits[0] < 0.05
+    assert 0 < sum(waits) < 0.05, "the first was alone, the second full: only the third waited"
 
 
 def test_after_contention_an_idle_process_makes_nobody_wait() -> None:
