@@ -308,6 +308,28 @@ def test_in_a_busy_process_a_small_group_waits_a_moment_for_company() -> None:
     assert 0 < sum(waits) < 0.05, "the first was alone, the second full: only the third waited"
 
 
+def test_the_wait_for_company_ends_once_there_is_enough() -> None:
+    waits: list[float] = []
+    others: list[threading.Thread] = []
+    store = Store()
+
+    def company_comes(seconds: float) -> None:
+        waits.append(seconds)
+        for number in range(2, 9):
+            others.append(threading.Thread(target=commits.commit, args=(Delivery(f"t{number}", 1),)))
+            others[-1].start()
+        held_until(lambda: len(commits._waiting) == 8)
+
+    commits = GroupCommitter(store.apply, Slot(8, random.Random(1)), 8, random.Random(1), company_comes)
+    held_back(store, 1, commits)
+    deliver_all(commits, [Delivery("t0", 1), Delivery("t1", 1)])
+    for thread in others:
+        thread.join(WAIT_S)
+
+    assert store.groups == [1, 8]
+    assert len(waits) == 1
+
+
 def test_after_contention_an_idle_process_makes_nobody_wait() -> None:
     now_s = 0.0
     waits: list[float] = []
