@@ -49,9 +49,9 @@ def set_up(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines(settings.project) if settings.logs_json else _TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # What no line of ours shows needn't be found out for each ("Optimization", Logging HOWTO).
+    # No line shows its file, so it needn't be found for each ("Optimization", Logging HOWTO). The process
+    # stays: gunicorn's own lines show it.
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def about(**names: object) -> dict[str, dict[str, object]]:

@@ -102,8 +102,10 @@ def test_on_sigterm_what_was_taken_in_is_finished(
         wait_until(lambda: proxy.report()["datastore"]["rules"][0]["struck"] > 0, "a commit under way", 10)
         process.send_signal(signal.SIGTERM)
         statuses = [answer.result(timeout=30) for answer in answers]
-    process.wait(timeout=30)
+    output, _ = process.communicate(timeout=30)
 
+    assert "Worker exiting" in output
+    assert "Logging error" not in output
     with database.context():
         value = reading.counter(database, name)
     assert set(statuses) <= {200, 500, 0}
