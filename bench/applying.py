@@ -14,13 +14,13 @@ from google.cloud import ndb
 
 from bench.datastore_clients import clients_of
 from bench.proof import Proof, Sums
-from counters.applying import Applier
-from counters.committing import GroupCommitter
-from counters.database import Database
-from counters.settings import Settings
-from counters.slots import Slot
-from counters.tasks import TaskInfo
-from counters.updating import HANDLER, CounterUpdates, Registry
+from counters.update_counter import HANDLER, CounterUpdates, Registry
+from pushtasks.database import Database
+from pushtasks.delivery import TaskInfo
+from pushtasks.group import GroupCommitter
+from pushtasks.settings import Settings
+from pushtasks.slots import Slot
+from pushtasks.transaction import Applier
 
 PROJECT = "local-project"
 

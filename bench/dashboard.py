@@ -21,10 +21,10 @@ import grpc
 from google.cloud.datastore_v1.types import CommitRequest
 
 from bench import demo
-from counters import admin_actions
-from counters.database import Database
-from counters.tasks import utc_now
 from localcloud.testing import LocalCloud
+from pushtasks import admin_actions
+from pushtasks.database import Database
+from pushtasks.delivery import utc_now
 
 COUNTERS, SHARDS = 1000, 4
 MOST_READS, P95_MS = 150, 100.0

@@ -26,9 +26,9 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from bench.past_hour import live_through
 from bench.proof import Proof
-from counters.database import Database
-from counters.settings import Settings
 from localcloud.testing import LocalCloud, LocalCloudError
+from pushtasks.database import Database
+from pushtasks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,12 +11,12 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from counters.applying import Applier
-from counters.database import Database
-from counters.settings import Settings
-from counters.slots import Slot
-from counters.tasks import TaskInfo
-from counters.updating import CounterUpdates, Registry
+from counters.update_counter import CounterUpdates, Registry
+from pushtasks.database import Database
+from pushtasks.delivery import TaskInfo
+from pushtasks.settings import Settings
+from pushtasks.slots import Slot
+from pushtasks.transaction import Applier
 
 _BAD_BODIES = (
     b'{"counter": "visits", "amount": "two"}',

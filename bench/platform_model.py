@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.virtual import World
-from counters.committing import GroupCommitter
-from counters.slots import Slot
-from counters.tasks import Contention, Outcome, TaskFailure
+from pushtasks.delivery import Contention, Outcome, TaskFailure
+from pushtasks.group import GroupCommitter
+from pushtasks.slots import Slot
 
 _QUEUE_RATE_PER_S = 500.0
 _TICK_S = 0.002

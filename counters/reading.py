@@ -7,13 +7,13 @@ from datetime import datetime
 
 from google.cloud import ndb, tasks_v2
 
-from counters import naming
-from counters.database import Database
-from counters.increments import InvalidPayload, parse_counter_name
-from counters.models import Counter, CounterShard, TaskRecord
-from counters.queues import TaskQueues
-from counters.tasks import handler_of
-from counters.updating import HANDLER
+from counters.increment import InvalidPayload, parse_counter_name
+from counters.update_counter import HANDLER
+from pushtasks import names
+from pushtasks.database import Database
+from pushtasks.delivery import handler_of
+from pushtasks.entities import Counter, CounterShard, TaskRecord
+from pushtasks.queues import TaskQueues
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def task(database: Database, queues: TaskQueues, name: str, handler: str = HANDL
 def _pending(queues: TaskQueues, name: str, handler: str) -> tasks_v2.Task | None:
     """The task where it waits; one of another handler, in any of the queues that are not for increments."""
     if handler == HANDLER:
-        return queues.get(name, naming.queue_of(name, queues.names))
+        return queues.get(name, names.queue_of(name, queues.names))
     for queue in queues.other_names:
         found = queues.get(name, queue)
         if found is not None and handler_of(found.app_engine_http_request.relative_uri) == handler:

@@ -6,14 +6,14 @@ import logging
 from typing import Any
 
 from counters import reading
-from counters.enqueueing import Enqueued, State
-from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
-from counters.logs import about
-from counters.naming import parse_handler_name, parse_idempotency_key, parse_task_name
-from counters.payloads import charset_of, json_of
-from counters.updating import HANDLER
-from default.handler import Handler, ReadHandler
-from default.problems import Problem
+from counters.increment import Increment, InvalidPayload, parse_amount, parse_counter_name
+from counters.update_counter import HANDLER
+from pushtasks.enqueue import Enqueued, State
+from pushtasks.logs import about
+from pushtasks.names import parse_handler_name, parse_idempotency_key, parse_task_name
+from pushtasks.payload import charset_of, json_of
+from pushtasks.web.handler import Handler, ReadHandler
+from pushtasks.web.problems import Problem
 
 log = logging.getLogger(__name__)
 

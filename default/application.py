@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import webapp2
 
-from counters import logs
-from counters.settings import Settings
-from default import api, arriving, lifecycle, public
-from default.admin.routes import ADMIN_ROUTES
-from default.handler import answer_problem
+from default import api, lifecycle, public
 from default.process import DefaultProcess
+from pushtasks import logs
+from pushtasks.dashboard.routes import ADMIN_ROUTES
+from pushtasks.settings import Settings
+from pushtasks.web import page_requests
+from pushtasks.web.handler import answer_problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -40,4 +41,4 @@ def create_application(environ: Mapping[str, str]) -> WSGIApplication:
     process = DefaultProcess(settings)
     application = webapp2.WSGIApplication(ROUTES, config={"process": process})
     application.error_handlers = dict.fromkeys((404, 405, 500, 501), answer_problem)
-    return arriving.guard(application, settings.most_body_bytes)
+    return page_requests.guard(application, settings.most_body_bytes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from counters.queues import OutcomeUnknown, QueueRefused
-from default.handler import ReadHandler
+from pushtasks.queues import OutcomeUnknown, QueueRefused
+from pushtasks.web.handler import ReadHandler
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 import os
 
-from counters.settings import check_or_exit
 from default.application import create_application
+from pushtasks.settings import check_or_exit
 
 check_or_exit("default", os.environ)
 app = create_application(os.environ)

@@ -7,18 +7,18 @@ from contextlib import suppress
 
 from google.cloud import ndb
 
-from counters.admission import Admission
-from counters.dashboard import Dashboard
-from counters.database import Database
-from counters.enqueueing import Enqueued, Enqueuer
-from counters.increments import Increment
-from counters.models import Counter
-from counters.queue_control import QueueControl
-from counters.queues import TaskQueues
-from counters.settings import Settings
-from counters.settling import Settling
-from counters.tasks import Clock, TaskFailure, utc_now
-from default import pages
+from counters.increment import Increment
+from counters.limits import Admission
+from pushtasks.database import Database
+from pushtasks.delivery import Clock, TaskFailure, utc_now
+from pushtasks.enqueue import Enqueued, Enqueuer
+from pushtasks.entities import Counter
+from pushtasks.overview import Dashboard
+from pushtasks.queue_control import QueueControl
+from pushtasks.queues import TaskQueues
+from pushtasks.re_enqueue import Settling
+from pushtasks.settings import Settings
+from pushtasks.web import pages
 
 
 class DefaultProcess:

@@ -6,12 +6,13 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from counters import naming, reading
-from counters.enqueueing import State
-from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
-from counters.tasks import TaskFailure
+from counters import reading
+from counters.increment import Increment, InvalidPayload, parse_amount, parse_counter_name
 from default.api import not_enqueued, parse_prefix
-from default.handler import Handler, ReadHandler
+from pushtasks import names
+from pushtasks.delivery import TaskFailure
+from pushtasks.enqueue import State
+from pushtasks.web.handler import Handler, ReadHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class HomeHandler(ReadHandler):
 
     def _arrival(self) -> Arrival | None:
         try:
-            task = naming.parse_task_name(self.query("task"))
+            task = names.parse_task_name(self.query("task"))
             counter = parse_counter_name(self.query("counter"))
         except InvalidPayload:
             return None
@@ -81,7 +82,7 @@ class FormHandler(Handler):
             parse_counter_name(name or self.field("counter").strip()),
             parse_amount(self.field("amount", "1").strip()),
         )
-        answer = self.process.increment(increment, naming.parse_idempotency_key(self.field("key") or None))
+        answer = self.process.increment(increment, names.parse_idempotency_key(self.field("key") or None))
         if answer.state not in (State.ENQUEUED, State.DUPLICATE, State.ACCEPTED):
             raise not_enqueued(answer)
         prefix, cursor = self.field("prefix"), self.field("cursor")

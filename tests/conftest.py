@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import hypothesis
 import pytest
 
-from counters.database import Database
-from counters.settings import Settings
 from localcloud.testing import DatastoreProcess
+from pushtasks.database import Database
+from pushtasks.settings import Settings
 
 PROJECT = "test-project"
 

@@ -9,7 +9,7 @@ import pytest
 from google.appengine.api import appinfo, queueinfo
 from google.appengine.datastore import datastore_index
 
-from counters.settings import Settings
+from pushtasks.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 

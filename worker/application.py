@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import webapp2
 
-from counters import logs
-from counters.settings import Settings
-from worker import arriving
-from worker.process import WorkerProcess
+from pushtasks import logs
+from pushtasks.settings import Settings
+from pushtasks.web import task_requests
+from pushtasks.web.task_handler import TaskHandler
+from pushtasks.worker_process import WorkerProcess
 from worker.service import UnreadablePathHandler, WarmupHandler, answer_error
-from worker.task_handler import TaskHandler
 from worker.update_counter import UpdateCounterHandler
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ def create_application(environ: Mapping[str, str]) -> tuple[WSGIApplication, Wor
     application = webapp2.WSGIApplication(
         [
             *((f"/{handler.name}", handler) for handler in TASK_HANDLERS),
-            (arriving.UNREADABLE_PATH, UnreadablePathHandler),
+            (task_requests.UNREADABLE_PATH, UnreadablePathHandler),
             ("/_ah/(?:warmup|start)", WarmupHandler),
         ],
         config={"process": process},
     )
     application.error_handlers = dict.fromkeys((403, 404, 405, 500), answer_error)
-    return arriving.set_aside(application), process
+    return task_requests.set_aside(application), process

@@ -2,7 +2,7 @@
 
 import os
 
-from counters.settings import check_or_exit
+from pushtasks.settings import check_or_exit
 from worker.application import create_application
 
 check_or_exit("worker", os.environ)

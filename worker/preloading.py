@@ -11,7 +11,7 @@ import os
 import google.cloud.ndb  # noqa: F401
 import webapp2  # noqa: F401
 
-from counters.settings import check_or_exit
+from pushtasks.settings import check_or_exit
 
 # A collection writes into every object that it looks at, which would give each process a copy of its own.
 gc.freeze()

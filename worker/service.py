@@ -8,12 +8,12 @@ import webapp2
 from google.cloud import ndb
 from webob.exc import HTTPException
 
-from counters.increments import InvalidPayload
-from counters.models import Counter
-from counters.tasks import TaskFailure, TaskInfo
-from counters.trust import SECURITY_HEADERS
-from worker.process import WorkerProcess
-from worker.task_handler import TaskHandler
+from counters.increment import InvalidPayload
+from pushtasks.delivery import TaskFailure, TaskInfo
+from pushtasks.entities import Counter
+from pushtasks.trust import SECURITY_HEADERS
+from pushtasks.web.task_handler import TaskHandler
+from pushtasks.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 

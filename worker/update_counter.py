@@ -5,17 +5,17 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from counters import payloads
-from counters.applying import Work
-from counters.increments import InvalidPayload
-from counters.naming import parse_task_name
-from counters.tasks import BY_HAND_PREFIX, TaskInfo
-from counters.trust import SECURITY_HEADERS, is_cross_site, may_change
-from counters.updating import HANDLER, CounterUpdates, Registry
-from worker import arriving
+from counters.increment import InvalidPayload
+from counters.update_counter import HANDLER, CounterUpdates, Registry
+from pushtasks import payload
+from pushtasks.delivery import BY_HAND_PREFIX, TaskInfo
+from pushtasks.names import parse_task_name
+from pushtasks.transaction import Work
+from pushtasks.trust import SECURITY_HEADERS, is_cross_site, may_change
+from pushtasks.web import task_requests
+from pushtasks.web.task_handler import TaskHandler
+from pushtasks.worker_process import WorkerProcess
 from worker.pages import render
-from worker.process import WorkerProcess
-from worker.task_handler import TaskHandler
 
 
 class UpdateCounterHandler(TaskHandler):
@@ -51,9 +51,9 @@ class UpdateCounterHandler(TaskHandler):
 
     def _run_by_hand(self) -> None:
         environ = self.request.environ
-        content_type, body = environ[arriving.CONTENT_TYPE], arriving.body_of(environ)
+        content_type, body = environ[task_requests.CONTENT_TYPE], task_requests.body_of(environ)
         try:
-            fields = payloads.fields_of("", content_type, body)
+            fields = payload.fields_of("", content_type, body)
             name = parse_task_name(fields.get("task"))
         except InvalidPayload as problem:
             self.answer(400, problem.sentence)
@@ -62,7 +62,7 @@ class UpdateCounterHandler(TaskHandler):
             TaskInfo(
                 name=BY_HAND_PREFIX + name,
                 queue="by-hand",
-                path=environ[arriving.PATH],
+                path=environ[task_requests.PATH],
                 content_type=content_type,
                 body=body,
             )

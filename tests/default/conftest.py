@@ -21,11 +21,11 @@ import pytest
 from google.cloud import ndb, tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from counters.database import Database
-from counters.models import RejectedTask
 from default.application import create_application
 from localcloud.testing import TasksProcess
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
+from pushtasks.entities import RejectedTask
 from tests.conftest import PROJECT
 from worker.application import create_application as create_worker
 

@@ -14,11 +14,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from counters import kept_tasks
-from counters.database import Database
-from counters.queues import NewTask, TaskQueues
-from counters.settings import Settings
 from localcloud.testing.waiting import wait_until
+from pushtasks import kept_tasks
+from pushtasks.database import Database
+from pushtasks.queues import NewTask, TaskQueues
+from pushtasks.settings import Settings
 from tests.default.conftest import Answer, DefaultClient
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")

@@ -8,12 +8,12 @@ import pytest
 from google.cloud import ndb
 
 from bench.past_hour import live_through
-from counters import admin_actions
-from counters.database import Database
-from counters.models import Counter, CounterShard, RetryStatistics
-from counters.settings import Settings
-from counters.tasks import utc_now
 from localcloud.testing import DatastoreProcess
+from pushtasks import admin_actions
+from pushtasks.database import Database
+from pushtasks.delivery import utc_now
+from pushtasks.entities import Counter, CounterShard, RetryStatistics
+from pushtasks.settings import Settings
 from tests.conftest import PROJECT
 from tests.default.conftest import DefaultClient
 

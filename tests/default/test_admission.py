@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from counters.admission import holds_a_key
-from counters.settings import Settings
+from counters.limits import holds_a_key
+from pushtasks.settings import Settings
 from tests.default.conftest import ADA, OUR_PAGE, DefaultClient
 
 KEY = "a-key-of-sixteen-or-more"

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from counters.database import Database
-from counters.models import TaskRecord
-from counters.queues import NewTask, TaskQueues
-from counters.settings import Settings
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
+from pushtasks.entities import TaskRecord
+from pushtasks.queues import NewTask, TaskQueues
+from pushtasks.settings import Settings
 from tests.default.conftest import DefaultClient
 
 

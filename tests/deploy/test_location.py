@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from counters.queues import QueueRefused, find_location
-from counters.settings import Settings
+from pushtasks.queues import QueueRefused, find_location
+from pushtasks.settings import Settings
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from wsgiref.validate import validator
 import pytest
 
 from counters import reading
-from counters.database import Database
+from pushtasks.database import Database
 from tests.conftest import PROJECT
 from worker.application import create_application
 

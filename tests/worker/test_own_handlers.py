@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from google.cloud import ndb
 
-from counters.applying import Applier, Work
-from counters.database import Database
-from counters.increments import InvalidPayload
-from counters.models import RejectedTask, TaskRecord
-from counters.settings import Settings
-from counters.tasks import DatastoreUnavailable, Outcome, TaskInfo
+from counters.increment import InvalidPayload
 from localcloud.testing import FaultyProxy
+from pushtasks.database import Database
+from pushtasks.delivery import DatastoreUnavailable, Outcome, TaskInfo
+from pushtasks.entities import RejectedTask, TaskRecord
+from pushtasks.settings import Settings
+from pushtasks.transaction import Applier, Work
+from pushtasks.web.task_handler import TaskHandler
+from pushtasks.worker_process import WorkerProcess
 from tests.conftest import PROJECT
 from tests.worker.conftest import ON_APP_ENGINE
-from worker.process import WorkerProcess
-from worker.task_handler import TaskHandler
 
 
 class Seat(ndb.Model):

@@ -19,9 +19,9 @@ import pytest
 from google.appengine.api import appinfo
 
 from counters import reading
-from counters.database import Database
 from localcloud.testing import FaultyProxy
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
 from tests.conftest import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from google.cloud import ndb
 
-from counters.database import Database
-from counters.models import RejectedTask, TaskRecord
 from localcloud.testing import FaultyProxy
+from pushtasks.database import Database
+from pushtasks.entities import RejectedTask, TaskRecord
+from pushtasks.web.task_handler import TaskHandler
 from tests.conftest import PROJECT
 from tests.worker.conftest import WorkerClient
-from worker.task_handler import TaskHandler
 
 Value = Callable[[], int | None]
 

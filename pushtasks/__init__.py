@@ -1,0 +1,1 @@
+"""Exactly-once push tasks: the engine."""
