@@ -9,29 +9,34 @@ from time import monotonic
 
 from google.cloud import ndb
 
-from counters import reading
+from counters import values
+from counters.entities import Counter
+from counters.settings import CounterSettings
 from pushtasks.database import Database
-from pushtasks.delivery import TaskFailure
-from pushtasks.entities import Counter
-from pushtasks.settings import Settings
+from pushtasks.errors import Rejected, TaskFailure
 
 _RECOUNT_S = 300.0
 _PATIENCE_S = 5.0
+_MOST_KNOWN = 50_000
+"""Names that are remembered, some 10 MB of them at most: whoever asks chooses them."""
 
 
-class TooManyCounters(Exception):
+class TooManyCounters(Rejected):
     """As many counters exist as may; one more was to be started."""
 
     def __init__(self, counter: str, most: int) -> None:
-        self.counter = counter
+        super().__init__("counter", counter, "the name of a counter that exists")
         self.most = most
-        super().__init__(
-            f"The counter {counter!r} does not exist, and no more than {most} counters may "
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The counter {self.given!r} does not exist, and no more than {self.most} counters may "
             f"(COUNTER_MOST_COUNTERS). Increment one that exists."
         )
 
 
-def holds_a_key(authorization: str, settings: Settings) -> bool:
+def holds_a_key(authorization: str, settings: CounterSettings) -> bool:
     """Whether an Authorization header carries one of the API keys; takes as long whatever it carries."""
     scheme, _, token = authorization.partition(" ")
     given = token.strip().encode("utf-8", "replace")
@@ -75,6 +80,8 @@ class Admission:
             self._unanswered_until_s = self._clock_s() + _PATIENCE_S
             return
         with self._lock:
+            if len(self._known) + len(unknown) > _MOST_KNOWN:
+                self._known.clear()
             self._known.update(unknown)
 
     def _count(self, new: list[str]) -> None:
@@ -82,7 +89,7 @@ class Admission:
         with self._lock:
             stale = self._clock_s() > self._counted_at_s + _RECOUNT_S
         if stale:
-            counted = reading.counter_count(self._database, self._most)
+            counted = values.counter_count(self._database, self._most)
             with self._lock:
                 self._counted, self._counted_at_s = counted, self._clock_s()
         with self._lock:

@@ -1,105 +1,75 @@
-"""The work of the update-counter handler: add amounts to counters."""
+"""The task that adds amounts to counters."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
-from google.cloud import ndb
+from counters.entities import Counter, CounterShard, shard_id
+from counters.increment import Increment, parse_increments, sums_of
+from counters.settings import CounterSettings
+from pushtasks.delivery import Delivery
+from pushtasks.errors import Rejected
+from pushtasks.payload import fields_of
+from pushtasks.task import Task
+from pushtasks.work import Ref, Work
 
-from counters.increment import Increment, parse_increment
-from pushtasks import payload
-from pushtasks.database import Database
-from pushtasks.delivery import Clock, TaskInfo, utc_now
-from pushtasks.entities import Counter, CounterShard
-from pushtasks.slots import Slot
-
-HANDLER = "update-counter"
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_MOST_NOTED_BYTES = 12_000
 
 
-class Registry:
-    """How many shards each counter has; makes a counter known before its first increment is applied.
+class UpdateCounter(Task[Sequence[Increment]]):
+    """Adds to this process's shard of each counter, so that processes seldom write the same entity."""
 
-    What the registry says of a counter never changes, so each process asks once for each name.
-    """
+    name = "update-counter"
+    queues = tuple(f"counter-updates-{number}" for number in range(4))
 
-    def __init__(self, database: Database, new_counter_shards: int, clock: Clock = utc_now) -> None:
-        self._database = database
-        self._new_counter_shards = new_counter_shards
-        self._clock = clock
-        self._lock = threading.Lock()
+    def __init__(self, settings: CounterSettings) -> None:
+        super().__init__(settings)
+        self._new_counter_shards = settings.shards
         self._shards: dict[str, int] = {}
+        """How many each counter has, as it was read: that never changes once it is stored."""
 
-    def shards_of(self, counter: str) -> int:
-        """The counter's shards; it has been registered by this process before."""
-        return self._shards[counter]
+    def parse(self, delivery: Delivery) -> Sequence[Increment]:
+        return parse_increments(fields_of(delivery.query, delivery.content_type, delivery.body))
 
-    def register(self, counters: Iterable[str]) -> None:
-        """Make sure that these counters are registered. Outside of a transaction; twice does no harm."""
-        unknown = [name for name in dict.fromkeys(counters) if name not in self._shards]
-        if not unknown:
-            return
-        found = self._database.get(ndb.Key(Counter, name) for name in unknown)
-        for name, entity in zip(unknown, found, strict=True):
-            if entity is None:
-                entity = self._created(name)
-            with self._lock:
-                self._shards[name] = entity.shards
+    def reads(self, increments: Sequence[Increment], slot: int) -> Iterable[Ref]:
+        for counter in {each.counter for each in increments}:
+            shards = self._shards.get(counter)
+            if shards is None:
+                yield Counter, counter
+            yield CounterShard, shard_id(counter, slot % (shards or self._new_counter_shards))
 
-    def _created(self, name: str) -> Any:
-        """The counter's entity, made by us or by another process that was first."""
-        key = ndb.Key(Counter, name)
-
-        def create() -> Any:
-            [entity] = self._database.get([key])
-            if entity is None:
-                entity = Counter(key=key, created_at=self._clock(), shards=self._new_counter_shards)
-                entity.put()
-            return entity
-
-        return self._database.transaction(create)
-
-
-class CounterUpdates:
-    """Adds each task's amount to this process's shard of its counter."""
-
-    name = HANDLER
-
-    def __init__(self, registry: Registry, slot: Slot) -> None:
-        self._registry = registry
-        self._slot = slot
-        self._local = threading.local()
-
-    def parse(self, task: TaskInfo) -> Increment:
-        return parse_increment(payload.fields_of(task.query, task.content_type, task.body))
-
-    def prepare(self, increments: Sequence[Increment]) -> None:
-        self._registry.register(increment.counter for increment in increments)
-
-    def reads(self, increments: Sequence[Increment]) -> Iterable[ndb.Key]:
-        # Another thread may move the process to another slot before `apply` gets what is read here.
-        self._local.slot = self._slot.number
-        return [self._shard_key(counter) for counter in dict.fromkeys(each.counter for each in increments)]
-
-    def apply(
-        self, increments: Sequence[Increment], tasks: Sequence[TaskInfo], now: datetime
-    ) -> Iterable[ndb.Model]:
-        shards: dict[str, CounterShard] = {}
-        for increment, task in zip(increments, tasks, strict=True):
-            shard = shards.get(increment.counter)
-            if shard is None:
-                key = self._shard_key(increment.counter)
-                shard = shards[increment.counter] = key.get() or CounterShard(key=key)
-            shard.value += increment.amount
+    def apply(self, increments: Sequence[Increment], delivery: Delivery, work: Work) -> None:
+        for counter, (count, amount) in sums_of(increments).items():
+            shard = work.get(CounterShard, shard_id(counter, work.slot % self._shards_of(counter, work)))
+            if not _LOWEST <= shard.value + amount <= _HIGHEST:
+                raise Rejected("amount", amount, f"one that keeps a shard of {counter!r} within 64 bits")
+            shard.value += amount
+            shard.increments += count
             shard.tasks_applied += 1
-            shard.tasks_retried += task.attempt > 1
-            shard.last_applied_at = now
-        return shards.values()
+            shard.tasks_retried += delivery.attempt > 1
+            shard.last_applied_at = work.now
 
-    def noted(self, increment: Increment) -> dict[str, Any]:
-        return {"counter": increment.counter, "amount": increment.amount}
+    def note(self, increments: Sequence[Increment]) -> Mapping[str, object]:
+        if len(increments) == 1:
+            return increments[0].payload
+        sums = {counter: amount for counter, (_, amount) in sums_of(increments).items()}
+        note: dict[str, object] = {"increments": len(increments), "amount": sum(sums.values())}
+        if len(json.dumps(sums)) <= _MOST_NOTED_BYTES:
+            note["counters"] = sums
+        return note
 
-    def _shard_key(self, counter: str) -> ndb.Key:
-        return CounterShard.key_of(counter, self._local.slot % self._registry.shards_of(counter))
+    def _shards_of(self, counter: str, work: Work) -> int:
+        """How many shards the counter has. The first task of a counter registers it."""
+        shards = self._shards.get(counter)
+        if shards is not None:
+            return shards
+        stored = work.stored(Counter, counter)
+        if stored is not None:
+            self._shards[counter] = stored.shards
+            return stored.shards  # type: ignore[no-any-return]
+        made = work.get(Counter, counter)
+        if made.shards is None:
+            made.shards, made.created_at = self._new_counter_shards, work.now
+        return made.shards  # type: ignore[no-any-return]

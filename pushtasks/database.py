@@ -5,27 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any, TypeVar
 
 import grpc
-from google.api_core import exceptions as api
 from google.cloud import ndb
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 from google.cloud.datastore_v1.types import LookupRequest, LookupResponse
 
-from counters.increment import InvalidPayload
 from pushtasks.channels import to_server_at_home
-from pushtasks.datastore_calls import (
-    TOO_BUSY_OR_AWAY,
-    BoundedMethod,
-    BoundedStub,
-    PutPastNdb,
-    as_task_failure,
-    translated,
-)
-from pushtasks.fast_path import decode, encode_key, identity_of, identity_of_key, is_flat
+from pushtasks.datastore_calls import BoundedMethod, BoundedStub, Watch
+from pushtasks.errors import DatastoreRefused, Rejected
 from pushtasks.messages import Conditions, count_request, key_of, plain_value
+from pushtasks.work import Lookup, UnitOfWork
 
 T = TypeVar("T")
 
@@ -36,16 +27,17 @@ _MOST_KEYS = 1000
 class Database:
     """One per process; threads may share it. Every use needs a `context()`, one per request or group."""
 
-    def __init__(self, project: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, project: str, timeout_s: float = 5.0, *, fast_path: bool = True) -> None:
         self._client = ndb.Client(project=project)
-        self._put = PutPastNdb()
+        self._watch = Watch()
         stub = self._client.stub
         if os.environ.get("DATASTORE_EMULATOR_HOST"):
             # ndb's own channel has connected nowhere yet, and never will.
             channel = to_server_at_home(self._client.host)
             stub = DatastoreGrpcTransport(host=self._client.host, channel=channel)
-        self._client.stub = BoundedStub(stub, timeout_s, self._put)
+        self._client.stub = BoundedStub(stub, timeout_s, self._watch)
         self._timeout_s = timeout_s
+        self._fast_path = fast_path
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -56,29 +48,49 @@ class Database:
             yield
 
     def transaction(self, function: Callable[[], T]) -> T:
-        """Run `function` once in a read-write transaction.
+        """Run `function` once in a read-write transaction, with ndb's own calls in it.
 
         Raises Contention if others hold or changed what it read (nothing was written), and
         DatastoreUnavailable if Datastore can't be reached in time: then, if the commit had been sent, it
         may or may not have happened, or happen yet.
         """
-        self._put.entities = []
-        try:
-            return ndb.transaction(function, retries=0)  # type: ignore[no-any-return]
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
+        return ndb.transaction(function, retries=0)  # type: ignore[no-any-return]
 
-    def put_all(self, entities: Iterable[ndb.Model]) -> None:
-        """Write these with the transaction that runs, which must not get them again.
+    def unit_of_work(self, body: Callable[[Lookup], tuple[UnitOfWork, T]], *, queries: bool = False) -> T:
+        """Run `body` once in a read-write transaction, and commit what its unit of work wrote.
 
-        Flat ones (`pushtasks.fast_path`) go past ndb, which takes ten times as long to write them.
+        Raises what `transaction` raises, and CommitTooLarge before anything is sent. With `queries`, ndb's
+        queries inside `body` belong to the transaction.
         """
-        if not ndb.in_transaction():
-            raise RuntimeError("put_all is only for use in a transaction.")
-        others: list[ndb.Model] = []
-        for entity in entities:
-            (self._put.entities if is_flat(entity) else others).append(entity)
-        ndb.put_multi(others)
+        if self._fast_path and not queries:
+            from pushtasks import fast_path  # not loaded where it is switched off
+
+            return fast_path.run(self._client.stub, self._watch, self._client.project, body)
+
+        def inside() -> T:
+            unit, result = body(self._lookup)
+            self._watch.expect(len(unit.puts) + len(unit.deletes))
+            ndb.put_multi(unit.puts)
+            ndb.delete_multi(unit.deletes)
+            return result
+
+        self._watch.expect(None)
+        try:
+            done = self.transaction(inside)
+            self._watch.check_sent()
+            return done
+        finally:
+            self._watch.expect(None)
+
+    @contextmanager
+    def task_applies(self, *, may_query: bool) -> Iterator[None]:
+        """While a task is applied: its plain lookups and writes raise PlainAccess."""
+        with self._watch.of_task(may_query=may_query):
+            yield
+
+    def _lookup(self, keys: Sequence[ndb.Key]) -> list[ndb.Model | None]:
+        with self._watch.of_engine():
+            return ndb.get_multi(keys, retries=0)  # type: ignore[no-any-return]
 
     def get(self, keys: Iterable[ndb.Key]) -> list[Any]:
         """The entities under `keys`, in one Lookup; None for each that is not there.
@@ -86,29 +98,9 @@ class Database:
         In a transaction a later get of the same key is answered from ndb's cache. Outside of one it is asked
         again, for ndb remembers in a context even that something was not there.
         """
-        keys = list(keys)
         if ndb.in_transaction():
-            return self._get_in_transaction(keys)  # `transaction` translates, after ndb has rolled back
-        try:
-            return ndb.get_multi(keys, retries=0, timeout=self._timeout_s, use_cache=False)  # type: ignore[no-any-return]
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
-
-    def _get_in_transaction(self, keys: Sequence[ndb.Key]) -> list[Any]:
-        """What ndb's own get would give and remember, in a third of its time."""
-        context = ndb.get_context()
-        wanted = {identity_of_key(key): key for key in keys if key not in context.cache}
-        while wanted:
-            request = LookupRequest.pb()(project_id=self._client.project)
-            request.read_options.transaction = context.transaction
-            for key in islice(wanted.values(), _MOST_KEYS):
-                encode_key(key, request.keys.add())
-            answer = LookupResponse.pb(self._call(self._client.stub.lookup, request))
-            for missing in answer.missing:
-                context.cache[wanted.pop(identity_of(missing.entity.key))] = None
-            for found in answer.found:
-                context.cache[wanted.pop(identity_of(found.entity.key))] = decode(found.entity)
-        return [context.cache[key] for key in keys]
+            return ndb.get_multi(list(keys), retries=0)  # type: ignore[no-any-return]
+        return ndb.get_multi(list(keys), retries=0, timeout=self._timeout_s, use_cache=False)  # type: ignore[no-any-return]
 
     def plain(self, kind: str, names: Sequence[str]) -> list[dict[str, Any] | None]:
         """The values of entities by property, in one Lookup for each 1,000; None for each that is not there.
@@ -131,10 +123,7 @@ class Database:
 
     def _call(self, method: BoundedMethod, request: Any) -> Any:
         metadata = [("x-goog-request-params", f"project_id={self._client.project}")]
-        try:
-            return method.future(request, timeout=None, metadata=metadata).result()
-        except grpc.RpcError as error:
-            raise translated(error) from error
+        return method.future(request, timeout=None, metadata=metadata).result()
 
     def run_query(self, query: ndb.Query, limit: int, **options: Any) -> list[Any]:
         """The first `limit` entities that the query finds. Not for use inside a transaction."""
@@ -143,13 +132,17 @@ class Database:
     def run_page(self, query: ndb.Query, size: int, cursor: str | None) -> tuple[list[Any], str | None]:
         """A page of what the query finds, and the cursor of the next page, if there is one.
 
-        Raises InvalidPayload for a cursor that is none of this query's.
+        Raises Rejected for a cursor that is none of this query's.
         """
         try:
             start = ndb.Cursor(urlsafe=cursor.encode()) if cursor else None
             found, following, more = query.fetch_page(size, start_cursor=start, timeout=self._timeout_s)
-        except (ValueError, api.InvalidArgument):
-            raise InvalidPayload("cursor", cursor, "the `next` of an earlier page") from None
+        except ValueError:
+            raise _bad_cursor(cursor) from None
+        except DatastoreRefused as refused:
+            if cursor and refused.code is grpc.StatusCode.INVALID_ARGUMENT:
+                raise _bad_cursor(cursor) from None
+            raise
         return found, following.urlsafe().decode() if more and following else None
 
     def counts(self, kind: str, conditions: Sequence[Conditions], most: int) -> list[int]:
@@ -164,18 +157,16 @@ class Database:
             stub.run_aggregation_query.future(request, timeout=None, metadata=metadata)
             for request in requests
         ]
-        try:
-            results = [call.result().batch.aggregation_results[0] for call in calls]
-        except grpc.RpcError as error:
-            raise translated(error) from error
+        results = [call.result().batch.aggregation_results[0] for call in calls]
         return [result.aggregate_properties["count"].integer_value for result in results]
 
     def put(self, entity: ndb.Model) -> None:
         """Write one entity outside of a transaction."""
-        try:
-            entity.put(retries=0, timeout=self._timeout_s)
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
+        entity.put(retries=0, timeout=self._timeout_s)
+
+
+def _bad_cursor(cursor: str | None) -> Rejected:
+    return Rejected("cursor", cursor, "the `next` of an earlier page")
 
 
 def _always(key: ndb.Key) -> bool:  # noqa: ARG001 - ndb's signature

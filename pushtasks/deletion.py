@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from google.cloud import ndb, tasks_v2
 
 from pushtasks.database import Database
-from pushtasks.delivery import ENQUEUED_AT_HEADER, handler_of, instant_of
-from pushtasks.entities import DELETED, KEPT, RejectedTask, TaskRecord
+from pushtasks.delivery import ENQUEUED_AT_HEADER, Delivery, handler_of, time_of
+from pushtasks.entities import DELETED, TaskRecord
 from pushtasks.queue_control import QueueControl
-from pushtasks.transaction import payload_digest
+from pushtasks.records import kept_of, record_of
 
 REASON = "deleted by an administrator"
 
@@ -38,52 +38,46 @@ def delete_pending(
     task = control.get(queue, name)
     if task is None:
         return 0, "not there any more: applied, or deleted before"
-    outcome = database.transaction(lambda: _record(database, queue, name, task, who, now, record_life))
+    delivery = _as_delivery(queue, name, task)
+    outcome = database.transaction(lambda: _record(database, delivery, who, now, record_life))
     if outcome != DELETED:
-        return 0, f"{outcome} meanwhile, so nothing was deleted"
+        return 0, f"{outcome} by then, so nothing was deleted"
     control.delete(queue, name)
     return 1, "deleted; kept below, among the kept tasks"
 
 
-def _record(
-    database: Database,
-    queue: str,
-    name: str,
-    task: tasks_v2.Task,
-    who: str,
-    now: datetime,
-    record_life: timedelta,
-) -> str:
+def _record(database: Database, delivery: Delivery, who: str, now: datetime, record_life: timedelta) -> str:
     """The task's outcome, which is `deleted` from now on if it had none."""
-    target = task.app_engine_http_request
-    path = target.relative_uri or "/"
-    handler = handler_of(path)
-    key = TaskRecord.key_of(handler, name)
-    [record] = database.get([key])
+    handler = handler_of(delivery.path)
+    [record] = database.get([TaskRecord.key_of(handler, delivery.name)])
     if record is not None:
         return str(record.outcome)
-    headers = {header.lower(): value for header, value in target.headers.items()}
-    record = TaskRecord(
-        key=key,
-        outcome=DELETED,
-        payload_digest=payload_digest(target.body),
-        attempts=task.dispatch_count,
-        enqueued_at=instant_of(headers.get(ENQUEUED_AT_HEADER.lower())),
-        delivery_id=f"deleted-{secrets.token_hex(8)}",
-        expire_at=now + record_life,
-    )
-    kept = RejectedTask(
-        key=ndb.Key(RejectedTask, key.id()),
-        handler=handler,
-        outcome=DELETED,
-        state=KEPT,
+    tried = f"{delivery.retry_count} {'attempt' if delivery.retry_count == 1 else 'attempts'}"
+    kept = kept_of(
+        handler,
+        delivery,
+        DELETED,
+        now,
         reason=REASON,
-        detail=f"Deleted by {who or 'somebody unnamed'} after {task.dispatch_count} attempts.",
-        queue=queue,
-        path=path,
-        headers=headers,
-        payload=target.body,
-        rejected_at=now,
+        detail=f"Deleted by {who or 'somebody unnamed'} after {tried}.",
     )
-    ndb.put_multi([record, kept])
+    ndb.put_multi([record_of(handler, delivery, DELETED, now, record_life), kept])
     return DELETED
+
+
+def _as_delivery(queue: str, name: str, task: tasks_v2.Task) -> Delivery:
+    """The pending task as its next delivery would bring it."""
+    target = task.app_engine_http_request
+    headers = {header.lower(): value for header, value in target.headers.items()}
+    path, _, query = (target.relative_uri or "/").partition("?")
+    return Delivery(
+        name=name,
+        queue=queue,
+        retry_count=task.dispatch_count,
+        enqueued_at=time_of(headers.get(ENQUEUED_AT_HEADER.lower())),
+        path=path,
+        query=query,
+        body=target.body,
+        headers=headers,
+        id=f"deleted-{secrets.token_hex(8)}",
+    )

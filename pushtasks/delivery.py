@@ -1,4 +1,4 @@
-"""A task as it arrives: what the queue says of it, and what its creator put in."""
+"""A delivery: one arrival of a task, with what the queue says about it and what its creator put in."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from hashlib import sha256
 from urllib.parse import unquote
 
 ENQUEUED_AT_HEADER = "X-Task-Enqueued-At"
 """Set by whoever enqueues: seconds since 1970. (The queue's own ETA header moves with each retry.)"""
 
+DUE_AT_HEADER = "X-Task-Due-At"
+"""Set by whoever enqueues a task for later: the seconds since 1970 at which it is first due."""
+
 TRACE_HEADER = "X-Task-Trace"
-"""Set by whoever enqueues: the trace of the request that did, so that one search follows a task through both
-services. (Each delivery is a request, and so has a trace, of its own.)"""
+"""Set by whoever enqueues: the trace of that request, so that one search follows a task through both
+services. (Each delivery is a request of its own, and so has a trace of its own.)"""
 
 BY_HAND_PREFIX = "by-hand-"
-"""Begins the names of tasks that an administrator runs by hand; no name that we choose begins so."""
+"""Begins the names of tasks that an administrator runs by hand. No name that we choose begins so."""
+
+BY_HAND_QUEUE = "by-hand"
+"""What stands for the queue of such a task: it never was in one."""
 
 Clock = Callable[[], datetime]
 
@@ -33,27 +40,12 @@ class Outcome(StrEnum):
     APPLIED = "applied"
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
-
-
-class TaskFailure(Exception):
-    """Not applied this time; the queue shall deliver again. Answered 500: this task alone backs off."""
-
-
-class Contention(TaskFailure):
-    """Others were writing the same entities, longer than we were willing to try again."""
-
-
-class DatastoreUnavailable(TaskFailure):
-    """Datastore is away, exhausted or too slow. Answered 503: the whole queue slows down."""
-
-
-class ShuttingDown(TaskFailure):
-    """The process is about to end and takes in nothing more."""
+    GAVE_UP = "gave-up"
 
 
 @dataclass(frozen=True, slots=True)
-class TaskInfo:
-    """One delivery of a task. Header meanings: "Create App Engine task handlers", Cloud Tasks docs."""
+class Delivery:
+    """One delivery of a task. For the headers see "Create App Engine task handlers", Cloud Tasks docs."""
 
     name: str
     queue: str
@@ -62,31 +54,48 @@ class TaskInfo:
     previous_response: int | None = None
     retry_reason: str | None = None
     enqueued_at: datetime | None = None
+    due_at: datetime | None = None
+    """When it was first to be tried, if later than at once."""
     path: str = "/"
     query: str = ""
     content_type: str = ""
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    delivery_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Names in lower case."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Random: tells this delivery from every other one of the same task."""
 
     @property
     def attempt(self) -> int:
         """This delivery's number, from 1. (TaskExecutionCount leaves out attempts that reached nobody.)"""
         return self.retry_count + 1
 
+    @property
+    def waiting_since(self) -> datetime | None:
+        """The time that its age counts from: when it was enqueued, or first due if that was later."""
+        if self.enqueued_at and self.due_at:
+            return max(self.enqueued_at, self.due_at)
+        return self.enqueued_at
 
-def task_from_request(
+
+def payload_digest(payload: bytes) -> str:
+    """Tells two payloads apart: 128 bits of SHA-256, as 32 hexadecimal digits."""
+    return sha256(payload).hexdigest()[:32]
+
+
+def delivery_of_request(
     headers: Mapping[str, str], path: str, query: str, content_type: str, body: bytes
-) -> TaskInfo:
+) -> Delivery:
     """The delivery that a request's headers (names in lower case) and body describe."""
-    return TaskInfo(
+    return Delivery(
         name=headers["x-appengine-taskname"],
         queue=headers.get("x-appengine-queuename", ""),
         retry_count=_count(headers.get("x-appengine-taskretrycount")) or 0,
         execution_count=_count(headers.get("x-appengine-taskexecutioncount")) or 0,
         previous_response=_count(headers.get("x-appengine-taskpreviousresponse")),
         retry_reason=headers.get("x-appengine-taskretryreason"),
-        enqueued_at=instant_of(headers.get(ENQUEUED_AT_HEADER.lower())),
+        enqueued_at=time_of(headers.get(ENQUEUED_AT_HEADER.lower())),
+        due_at=time_of(headers.get(DUE_AT_HEADER.lower())),
         path=path,
         query=query,
         content_type=content_type,
@@ -96,18 +105,17 @@ def task_from_request(
 
 
 def handler_of(path: str) -> str:
-    """The handler that a task of this path goes to: handlers are named after their path."""
+    """The kind of task that goes to this path: each is delivered to /NAME."""
     return unquote(path.partition("?")[0]).strip("/")
+
+
+def time_of(text: str | None) -> datetime | None:
+    """The time that a header gives as seconds since 1970; None if it gives none."""
+    try:
+        return datetime.fromtimestamp(float(Decimal(text or "")), UTC)
+    except (InvalidOperation, ValueError, OverflowError, OSError):
+        return None
 
 
 def _count(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 9 else None
-
-
-def instant_of(text: str | None) -> datetime | None:
-    """Seconds since 1970 as an instant; None for what is no such number."""
-    try:
-        seconds = Decimal(text or "")
-        return datetime.fromtimestamp(float(seconds), UTC)
-    except (InvalidOperation, ValueError, OverflowError, OSError):
-        return None

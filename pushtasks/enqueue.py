@@ -1,49 +1,44 @@
-"""Putting increments on a queue, with honest answers.
+"""Putting tasks on their queues, with honest answers.
 
-The task's name is chosen first. If the queue's answer gets lost, the same name is asked for again, so that
-there is one task at most. With an Idempotency-Key the name follows from the key: a caller who repeats a
+A task's name is chosen first. If the queue's answer gets lost, the same name is asked for again, so that
+there is one task at most. With a key the name follows from the kind and the key: a caller who repeats a
 request gets the same task.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from counters.increment import Increment
-from counters.update_counter import HANDLER
 from pushtasks import names
 from pushtasks.database import Database
-from pushtasks.delivery import Clock, utc_now
+from pushtasks.delivery import Clock, payload_digest, utc_now
 from pushtasks.entities import TaskRecord
-from pushtasks.queues import (
-    MOST_TASKS_A_BATCH,
-    NewTask,
-    OutcomeUnknown,
-    QueueRefused,
-    TaskExists,
-    TaskQueues,
-)
-from pushtasks.transaction import payload_digest
+from pushtasks.errors import KeyReused, OutcomeUnknown, QueueRefused, Rejected, TaskExists, in_full
+from pushtasks.payload import canonical_json
+from pushtasks.queue_batches import PAUSE_S, TRIES, QueueBatches
+from pushtasks.queues import NewTask, TaskQueues
+from pushtasks.task import AnyTask, Kinds
+from pushtasks.work import MOST_PAYLOAD_BYTES, due_time
 
-PATH = "/update-counter"
-
-_TRIES = 3
-_PAUSE_S = 0.1
+log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """What a caller is told of an increment."""
+    """What became of a task that was to be enqueued."""
 
     ENQUEUED = "enqueued"
     DUPLICATE = "duplicate"
-    """The name was taken before this request first tried: counted once, by the earlier one."""
+    """The same task is pending or recorded: an earlier request enqueued it."""
     ACCEPTED = "accepted"
-    """Enqueued, but an answer got lost: whether by this request or an earlier one can't be told."""
+    """Enqueued, but an answer got lost: by this request or by an earlier one, nobody can tell."""
+    REMOVED = "removed"
+    """An earlier request enqueued it, and it is gone without a record: purged, or deleted from its queue."""
     UNKNOWN = "unknown"
     """No answer, however often we asked. Ask for the task by its name, or repeat under the same key."""
     REFUSED = "refused"
@@ -52,114 +47,127 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of one increment."""
+    """What became of one task."""
 
     task: str
     state: State
+    outcome: str = ""
+    """Of a duplicate: `pending`, or what its record says, such as `applied`."""
     detail: str = ""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the task will be, or has been, delivered."""
+        return self.state in (State.ENQUEUED, State.DUPLICATE, State.ACCEPTED)
 
-class KeyReused(Exception):
-    """The Idempotency-Key was used before, with another payload. Nothing was enqueued."""
 
-
-class Enqueuer:
-    """Enqueues increments. One per process; threads may share it. Calls need a Datastore context."""
+class Tasks:
+    """Enqueues tasks of every kind. One per process; threads may share it. Calls need a context."""
 
     def __init__(
         self,
+        kinds: Kinds,
         queues: TaskQueues,
         database: Database,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._kinds = kinds
         self._queues = queues
         self._database = database
         self._clock = clock
         self._sleep = sleep
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="batches")
-        self._singles = ThreadPoolExecutor(max_workers=16, thread_name_prefix="creates")
+        self._batches = QueueBatches(queues, sleep)
 
-    def increment(self, increment: Increment, key: str | None = None) -> Enqueued:
-        """Enqueue one increment. Raises KeyReused."""
+    def enqueue(
+        self,
+        task: type[AnyTask],
+        payload: Any,
+        *,
+        key: str | None = None,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> Enqueued:
+        """Enqueue one task. `payload` is what JSON can hold, such as `{"guest": "ada"}`.
+
+        With a `key`, the same call again is a duplicate for as long as the task's record lives; raises
+        KeyReused if the key came with another payload before. `at` (with a time zone) or `delay` says when it
+        is first due. Raises Rejected for a payload that no queue takes.
+        """
         if key is None:
-            return self._create(self._task(names.random_name(), increment))
-        task = self._task(names.keyed_name(HANDLER, increment.counter, key), increment)
-        return self._known(task) or self._create_keyed(task)
+            new = self._new_task(task, names.random_name(), payload, at, delay)
+            return self._said(new, self._attempt(new)[0])
+        new = self._new_task(task, names.keyed_name(task.name, key), payload, at, delay)
+        return self._recorded(task, new) or self._create_keyed(task, new)
 
-    def increments(self, increments: Sequence[Increment], key: str | None = None) -> list[Enqueued]:
-        """Enqueue many; an answer for each, in order. Raises KeyReused, and then none is enqueued."""
-        if key is None:
-            return self._create_all([self._task(names.random_name(), each) for each in increments])
-        # Each payload names the whole batch, and the first task is the gate: another batch under the same
-        # key finds it taken by another payload before it has enqueued anything.
-        batch = payload_digest(json.dumps([[each.counter, each.amount] for each in increments]).encode())
-        first, *others = [
-            self._task(names.keyed_name(HANDLER, "batch", key, index), each, batch)
-            for index, each in enumerate(increments)
-        ]
-        gate = self._known(first) or self._create_keyed(first)
-        if gate.state is State.ENQUEUED:
-            return [gate, *self._create_all(others, keyed=True)]
-        if gate.state in (State.UNKNOWN, State.REFUSED):
-            # The gate may stand open to another batch, so nothing may go in behind it.
-            return [gate, *(Enqueued(task.name, gate.state, gate.detail) for task in others)]
-        keys = [TaskRecord.key_of(HANDLER, task.name) for task in others]
-        recorded = {
-            task.name: Enqueued(task.name, State.DUPLICATE)
-            for task, record in zip(others, self._database.get(keys), strict=True)
-            if record is not None
-        }
-        created = self._create_all([task for task in others if task.name not in recorded], keyed=True)
-        answers = recorded | {answer.task: answer for answer in created}
-        return [gate, *(answers[task.name] for task in others)]
+    def enqueue_many(
+        self,
+        task: type[AnyTask],
+        payloads: Sequence[Any],
+        *,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+    ) -> list[Enqueued]:
+        """Enqueue a task for each payload, in calls of 100; an answer for each, in order."""
+        new = [self._new_task(task, names.random_name(), payload, at, delay) for payload in payloads]
+        answers = self._batches.create(new)
+        return [self._said(each, answer) for each, answer in zip(new, answers, strict=True)]
 
-    def _task(self, name: str, increment: Increment, batch: str | None = None) -> NewTask:
-        payload: dict[str, object] = {"counter": increment.counter, "amount": increment.amount}
-        if batch is not None:
-            payload["batch"] = batch
+    def _new_task(
+        self,
+        task: type[AnyTask],
+        name: str,
+        payload: Any,
+        at: datetime | None,
+        delay: timedelta | None,
+    ) -> NewTask:
+        kind, now, body = self._kinds.of(task), self._clock(), canonical_json(payload)
+        if len(body) > MOST_PAYLOAD_BYTES:
+            raise Rejected("payload", f"{len(body)} bytes", f"at most {MOST_PAYLOAD_BYTES} bytes of JSON")
         return NewTask(
             name=name,
-            queue=names.queue_of(name, self._queues.names),
-            body=json.dumps(payload, separators=(",", ":")).encode(),
-            path=PATH,
-            enqueued_at_s=self._clock().timestamp(),
+            queue=names.queue_of(name, kind.queues),
+            body=body,
+            path=kind.path,
+            service=kind.service,
+            enqueued_at=now,
+            due_at=due_time(now, at, delay),
         )
 
-    def _known(self, task: NewTask) -> Enqueued | None:
-        """The answer for a task whose outcome is recorded; None if it isn't. Raises KeyReused."""
-        [record] = self._database.get([TaskRecord.key_of(HANDLER, task.name)])
-        if record is None:
-            return None
-        return _duplicate(task, record.payload_digest)
-
-    def _create(self, task: NewTask) -> Enqueued:
-        """Create a task whose name is nobody else's."""
-        return self._settled(task, self._attempt(task)[0])
-
-    def _create_keyed(self, task: NewTask) -> Enqueued:
+    def _create_keyed(self, task: type[AnyTask], new: NewTask) -> Enqueued:
         """Create a task whose name may be taken, with this or another payload. Raises KeyReused."""
-        answer, unsure = self._attempt(task)
+        answer, is_unsure = self._attempt(new)
         if not isinstance(answer, TaskExists):
-            return self._settled(task, answer)
-        known = self._known(task)
+            return self._said(new, answer)
+        known = self._known(task, new)
         if known is None:
-            pending = self._queues.get(task.name, task.queue)
-            if pending is not None:
-                known = _duplicate(task, payload_digest(pending.app_engine_http_request.body))
-            else:
-                # Done in the meantime, so recorded by now; or purged, and then all that is known is the name.
-                known = self._known(task) or Enqueued(task.name, State.DUPLICATE)
-        return Enqueued(task.name, State.ACCEPTED) if unsure else known
+            return Enqueued(
+                new.name, State.REMOVED, detail="It was enqueued before, and removed from its queue."
+            )
+        return Enqueued(new.name, State.ACCEPTED, known.outcome) if is_unsure else known
 
-    def _attempt(self, task: NewTask) -> tuple[Exception | None, bool]:
-        """The queue's last answer, and whether an answer before it got lost."""
+    def _known(self, task: type[AnyTask], new: NewTask) -> Enqueued | None:
+        """What is known about a task whose name is taken; None if it is neither pending nor recorded."""
+        recorded = self._recorded(task, new)
+        if recorded is not None:
+            return recorded
+        pending = self._queues.get(new.name, new.queue)
+        if pending is not None:
+            return _duplicate(new, payload_digest(pending.app_engine_http_request.body), "pending")
+        return self._recorded(task, new)  # it may have been delivered between the two questions
+
+    def _recorded(self, task: type[AnyTask], new: NewTask) -> Enqueued | None:
+        [record] = self._database.get([TaskRecord.key_of(task.name, new.name)])
+        return _duplicate(new, record.payload_digest, record.outcome) if record is not None else None
+
+    def _attempt(self, new: NewTask) -> tuple[Exception | None, bool]:
+        """The queue's last answer (None: created), and whether an answer before it got lost."""
         answer: Exception | None = None
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             if attempt:
-                self._sleep(_PAUSE_S * attempt)
+                self._sleep(PAUSE_S * attempt)
             try:
-                self._queues.create(task)
+                self._queues.create(new)
                 return None, False
             except OutcomeUnknown as unknown:
                 answer = unknown
@@ -168,66 +176,16 @@ class Enqueuer:
         return answer, True
 
     @staticmethod
-    def _settled(task: NewTask, answer: Exception | None) -> Enqueued:
+    def _said(new: NewTask, answer: Exception | None) -> Enqueued:
         """The answer for a name that is ours alone: if it is taken, then by our own earlier try."""
         if answer is None or isinstance(answer, TaskExists):
-            return Enqueued(task.name, State.ENQUEUED)
+            return Enqueued(new.name, State.ENQUEUED)
+        log.warning("Task %s: %s", new.name, in_full(answer))
         state = State.UNKNOWN if isinstance(answer, OutcomeUnknown) else State.REFUSED
-        return Enqueued(task.name, state, str(answer))
-
-    def _create_all(self, tasks: Sequence[NewTask], *, keyed: bool = False) -> list[Enqueued]:
-        """Create many tasks, in batches of one queue each, the batches in parallel."""
-        answers: dict[str, Enqueued] = {}
-        pending = list(tasks)
-        unsure = False
-        for attempt in range(_TRIES):
-            if attempt:
-                self._sleep(_PAUSE_S * attempt)
-            unknown: list[NewTask] = []
-            for task, failure in self._create_batches(pending):
-                if isinstance(failure, OutcomeUnknown):
-                    unknown.append(task)
-                    answers[task.name] = Enqueued(task.name, State.UNKNOWN, str(failure))
-                elif isinstance(failure, TaskExists) and keyed:
-                    answers[task.name] = Enqueued(task.name, State.ACCEPTED if unsure else State.DUPLICATE)
-                else:
-                    answers[task.name] = self._settled(task, failure)
-            pending, unsure = unknown, True
-            if not pending:
-                break
-        return [answers[task.name] for task in tasks]
-
-    def _create_batches(self, tasks: Sequence[NewTask]) -> list[tuple[NewTask, Exception | None]]:
-        by_queue: dict[str, list[NewTask]] = {}
-        for task in tasks:
-            by_queue.setdefault(task.queue, []).append(task)
-        batches = [
-            of_queue[start : start + MOST_TASKS_A_BATCH]
-            for of_queue in by_queue.values()
-            for start in range(0, len(of_queue), MOST_TASKS_A_BATCH)
-        ]
-        failures = self._pool.map(self._create_batch, batches)
-        return [
-            pair
-            for batch, answers in zip(batches, failures, strict=True)
-            for pair in zip(batch, answers, strict=True)
-        ]
-
-    def _create_batch(self, batch: Sequence[NewTask]) -> list[Exception | None]:
-        try:
-            return self._queues.create_batch(batch)
-        except NotImplementedError:
-            return list(self._singles.map(self._create_single, batch))
-
-    def _create_single(self, task: NewTask) -> Exception | None:
-        try:
-            self._queues.create(task)
-        except (TaskExists, OutcomeUnknown, QueueRefused) as failure:
-            return failure
-        return None
+        return Enqueued(new.name, state, detail=str(answer))
 
 
-def _duplicate(task: NewTask, earlier_digest: str) -> Enqueued:
-    if earlier_digest != payload_digest(task.body):
-        raise KeyReused(task.name)
-    return Enqueued(task.name, State.DUPLICATE)
+def _duplicate(new: NewTask, earlier_digest: str, outcome: str) -> Enqueued:
+    if earlier_digest != payload_digest(new.body):
+        raise KeyReused(new.name)
+    return Enqueued(new.name, State.DUPLICATE, outcome)

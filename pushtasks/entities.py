@@ -1,7 +1,7 @@
-"""The entities in Datastore.
+"""The engine's entities in Datastore.
 
-Only what is queried is indexed, and no timestamp of applied records is: new values of such an index all
-land in one place, which Datastore can't spread ("hot range" in its best practices).
+Only what is queried is indexed, and no time of an applied record is: new values of such an index all land in
+one place, which Datastore can't spread ("hot range" in its best practices).
 """
 
 from __future__ import annotations
@@ -11,58 +11,75 @@ from typing import Any
 
 from google.cloud import ndb
 
-APPLIED, REJECTED, DELETED = "applied", "rejected", "deleted"
+APPLIED, REJECTED, DELETED, GAVE_UP, REFUSED = "applied", "rejected", "deleted", "gave-up", "refused"
+"""What a record may say. REFUSED: a follow-up that Cloud Tasks would not take."""
 
 KEPT, RE_ENQUEUEING, RE_ENQUEUED, DISCARDED = "kept", "re-enqueueing", "re-enqueued", "discarded"
+"""The states of a kept task."""
 
 
-def _instant(**options: Any) -> ndb.DateTimeProperty:
+def time_property(**options: Any) -> ndb.DateTimeProperty:
     return ndb.DateTimeProperty(tzinfo=UTC, **options)
 
 
-class Counter(ndb.Model):
-    """Registry of counters, keyed by name. Written before the first increment is applied."""
+def task_id(task: str, name: str) -> str:
+    """The id of everything that is kept about one task. `task` is its kind, `name` its own name.
 
-    created_at = _instant(indexed=False)
-    shards = ndb.IntegerProperty(indexed=False)
-
-
-class CounterShard(ndb.Model):
-    """A part of a counter's value, keyed by counter and number. The value is the sum of the parts."""
-
-    value = ndb.IntegerProperty(indexed=False, default=0)
-    tasks_applied = ndb.IntegerProperty(indexed=False, default=0)
-    tasks_retried = ndb.IntegerProperty(indexed=False, default=0)
-    last_applied_at = _instant(indexed=False)
-
-    @staticmethod
-    def key_of(counter: str, number: int) -> ndb.Key:
-        return ndb.Key(CounterShard, f"{counter}:{number}")
+    The hash in the name comes first, so that neighbouring keys are not neighbours in time.
+    """
+    return f"{name}@{task}"
 
 
 class TaskRecord(ndb.Model):
-    """The arbiter of a task's outcome, keyed by handler and task name: whoever writes it first, decides."""
+    """Decides a task's outcome, by `task_id`: whoever writes it first has decided."""
 
     outcome = ndb.TextProperty()
-    counter = ndb.TextProperty()
-    amount = ndb.IntegerProperty(indexed=False)
+    note = ndb.TextProperty()
+    """What the kind says about the payload, as JSON; None if nothing."""
     payload_digest = ndb.TextProperty()
     attempts = ndb.IntegerProperty(indexed=False)
-    enqueued_at = _instant(indexed=False)
+    enqueued_at = time_property(indexed=False)
     delivery_id = ndb.TextProperty()
-    expire_at = _instant(indexed=False)
+    follow_ups = ndb.IntegerProperty(indexed=False)
+    """How many there are in `FollowUps`; None if there is no such entity."""
+    expire_at = time_property(indexed=False)
 
     @staticmethod
-    def key_of(handler: str, task_name: str) -> ndb.Key:
-        # The hash in the name comes first, so that neighbouring keys are not neighbours in time.
-        return ndb.Key(TaskRecord, f"{task_name}@{handler}")
+    def key_of(task: str, name: str) -> ndb.Key:
+        return ndb.Key(TaskRecord, task_id(task, name))
 
 
-class RejectedTask(ndb.Model):
-    """What is kept of a task that was rejected or deleted, for a person to decide on; keyed as its record.
+class FollowUps(ndb.Model):
+    """The follow-ups of an applied task, by `task_id`; written with its record, and never changed."""
+
+    tasks = ndb.BlobProperty()
+    """JSON: [{"task": "send-receipt", "payload": {...}, "due_at": 1793620800.0 or null}, ...]"""
+    enqueued_at = time_property(indexed=False)
+    """The parent's commit."""
+    expire_at = time_property(indexed=False)
+
+    @staticmethod
+    def key_of(task: str, name: str) -> ndb.Key:
+        return ndb.Key(FollowUps, task_id(task, name))
+
+
+class TaskFailures(ndb.Model):
+    """The deliveries of a task that failed by its own fault, by `task_id`; for kinds that give up."""
+
+    failures = ndb.BlobProperty()
+    """JSON: [{"delivery": "9f…", "at": "2026-05-01T12:00:30+00:00", "error": "ValueError: …"}, ...]"""
+    expire_at = time_property(indexed=False)
+
+    @staticmethod
+    def key_of(task: str, name: str) -> ndb.Key:
+        return ndb.Key(TaskFailures, task_id(task, name))
+
+
+class KeptTask(ndb.Model):
+    """A task that was not applied, kept for a person to decide on, by `task_id`.
 
     A kind of its own: ndb writes every property of a kind into each entity, so on TaskRecord these would
-    cost every applied task five empty properties, one of them indexed.
+    cost every applied task its empty properties, three of them indexed.
     """
 
     handler = ndb.StringProperty()
@@ -74,15 +91,17 @@ class RejectedTask(ndb.Model):
     path = ndb.TextProperty()
     headers = ndb.JsonProperty()
     payload = ndb.BlobProperty()
-    rejected_at = _instant()
+    kept_at = time_property()
     replacement = ndb.TextProperty()
-    replaced_at = _instant(indexed=False)
+    replaced_at = time_property(indexed=False)
     replacement_path = ndb.TextProperty()
     replacement_payload = ndb.BlobProperty()
+    replacement_tries = ndb.IntegerProperty(indexed=False)
+    """How often its creation was begun: after the first time an earlier answer may have got lost."""
 
 
-class RetryStatistics(ndb.Model):
-    """What happened to a handler's tasks, keyed by handler and slot; readers sum the slots."""
+class TaskStatistics(ndb.Model):
+    """What happened to a kind's tasks, keyed by kind and slot; readers sum the slots."""
 
     applied = ndb.IntegerProperty(indexed=False, default=0)
     applied_first_attempt = ndb.IntegerProperty(indexed=False, default=0)
@@ -90,19 +109,20 @@ class RetryStatistics(ndb.Model):
     most_attempts = ndb.IntegerProperty(indexed=False, default=0)
     duplicates = ndb.IntegerProperty(indexed=False, default=0)
     rejected = ndb.IntegerProperty(indexed=False, default=0)
-    since = _instant(indexed=False)
+    gave_up = ndb.IntegerProperty(indexed=False, default=0)
+    since = time_property(indexed=False)
     histograms = ndb.BlobProperty()
     minutes = ndb.BlobProperty()
 
     @staticmethod
-    def key_of(handler: str, slot: int) -> ndb.Key:
-        return ndb.Key(RetryStatistics, f"{handler}:{slot}")
+    def key_of(task: str, slot: int) -> ndb.Key:
+        return ndb.Key(TaskStatistics, f"{task}:{slot}")
 
 
 class AdminAction(ndb.Model):
     """What an administrator did, keyed by a time-ordered id, newest first."""
 
-    at = _instant(indexed=False)
+    at = time_property(indexed=False)
     who = ndb.TextProperty()
     action = ndb.TextProperty()
     target = ndb.TextProperty()

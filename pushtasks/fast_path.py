@@ -1,26 +1,117 @@
-"""Keys and entities as Datastore's messages, where google-cloud-ndb would take most of a group's time.
+"""The fast path past google-cloud-ndb, for the transaction that applies tasks. It can be switched off.
 
-ndb takes 0.4 ms to write a task's record and half of that to look for one. Here flat entities and keys take
-a tenth of it. Tests hold the results against ndb's own.
+ndb takes 0.4 ms to write a task's record and half of that to look for one; begin, its event loop and its
+caches cost as much again. Here keys and flat entities take a tenth, and the transaction begins with its first
+Lookup. What is relied on in ndb's internals, and how one would see that a release broke it, is in
+docs/decisions. With FAST_PATH=off, `pushtasks.database` does the same through ndb alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.cloud import ndb
-from google.cloud.datastore_v1.types import Entity
+from google.cloud.datastore_v1.types import (
+    CommitRequest,
+    Entity,
+    LookupRequest,
+    LookupResponse,
+    RollbackRequest,
+)
 from google.cloud.ndb import model
 
-_Entity = Entity.pb()
+from pushtasks.datastore_calls import BoundedStub, Watch, check_size
+from pushtasks.work import Lookup, UnitOfWork
+
+T = TypeVar("T")
+
+MOST_KEYS = 1000
+"""Lookup takes no more ("Limits", Datastore docs)."""
+
+_Entity, _LookupRequest, _CommitRequest = Entity.pb(), LookupRequest.pb(), CommitRequest.pb()
 
 _FLAT_PROPERTIES = (ndb.TextProperty, ndb.IntegerProperty, ndb.DateTimeProperty, ndb.BlobProperty)
 
 
+def run(stub: BoundedStub, watch: Watch, project: str, body: Callable[[Lookup], tuple[UnitOfWork, T]]) -> T:
+    """Run `body` once in a read-write transaction, and commit what its unit of work wrote.
+
+    Raises TaskFailure; after a lost answer to the commit it may have happened, or happen yet.
+    """
+    transaction = _Transaction(stub, watch, project)
+    try:
+        unit, result = body(transaction.lookup)
+        transaction.commit(unit)
+    except BaseException:
+        transaction.roll_back()
+        raise
+    return result
+
+
+class _Transaction:
+    def __init__(self, stub: BoundedStub, watch: Watch, project: str) -> None:
+        self._stub = stub
+        self._watch = watch
+        self._project = project
+        self._metadata = [("x-goog-request-params", f"project_id={project}")]
+        self._id = b""
+
+    def lookup(self, keys: Sequence[ndb.Key]) -> list[ndb.Model | None]:
+        found: dict[tuple[str | int, ...], ndb.Model] = {}
+        messages = [encode_key(key, _Entity().key) for key in keys]
+        while messages:
+            request = _LookupRequest(project_id=self._project, keys=messages[:MOST_KEYS])
+            if self._id:
+                request.read_options.transaction = self._id
+            else:
+                request.read_options.new_transaction.read_write.SetInParent()
+            with self._watch.of_engine():
+                call = self._stub.lookup.future(request, timeout=None, metadata=self._metadata)
+                answer = LookupResponse.pb(call.result())
+            self._id = self._id or answer.transaction
+            for result in answer.found:
+                found[path_of(result.entity.key)] = decode(result.entity)
+            messages = [*answer.deferred, *messages[MOST_KEYS:]]
+        return [found.get(key.flat()) for key in keys]
+
+    def commit(self, unit: UnitOfWork) -> None:
+        request = _CommitRequest(project_id=self._project, mode=CommitRequest.Mode.TRANSACTIONAL)
+        request.transaction = self._id
+        for entity in unit.puts:
+            encode(entity, request.mutations.add().upsert)
+        for key in unit.deletes:
+            encode_key(key, request.mutations.add().delete)
+        check_size(request)
+        self._watch.expect(len(request.mutations))
+        try:
+            wrapped = CommitRequest.wrap(request)
+            self._stub.commit.future(wrapped, timeout=None, metadata=self._metadata).result()
+            self._watch.check_sent()
+        finally:
+            self._watch.expect(None)
+
+    def roll_back(self) -> None:
+        if self._id:
+            request = RollbackRequest.pb()(project_id=self._project, transaction=self._id)
+            self._stub.rollback.future(request, timeout=None, metadata=self._metadata)
+
+
+def encode(entity: ndb.Model, message: Any) -> None:
+    """Make `message`, an empty Entity message, describe `entity` as ndb would."""
+    if is_flat(entity):
+        encode_flat(entity, message)
+    else:
+        entity._pre_put_hook()
+        entity._prepare_for_put()
+        as_ndb_writes_it: Any = model._entity_to_protobuf  # it carries no types
+        message.CopyFrom(as_ndb_writes_it(entity)._pb)
+
+
 def is_flat(entity: ndb.Model) -> bool:
-    """Whether `encode_flat` says of `entity` what ndb would, and nothing else happens when ndb puts it."""
+    """Whether `encode_flat` writes what ndb would, and nothing else happens when ndb puts it."""
     key = entity.key
     kind: Any = type(entity)
     if key is None or not _is_flat_kind(kind):
@@ -48,7 +139,7 @@ def _is_flat_kind(kind: Any) -> bool:
 
 
 def encode_flat(entity: ndb.Model, message: Any) -> None:
-    """Make `message`, an empty Entity message, say what ndb would say of `entity`, which `is_flat`."""
+    """The same for an entity which `is_flat`."""
     key = entity.key
     kind: Any = type(entity)
     message.CopyFrom(_template(kind, key.project(), key.namespace() or "", key.database() or ""))
@@ -69,8 +160,8 @@ def encode_flat(entity: ndb.Model, message: Any) -> None:
             target.null_value = 0
 
 
-def encode_key(key: ndb.Key, message: Any) -> None:
-    """Make `message`, an empty Key message, say what ndb would say of a complete `key`."""
+def encode_key(key: ndb.Key, message: Any) -> Any:
+    """Make `message`, an empty Key message, describe a complete `key` as ndb would; gives it back."""
     partition = message.partition_id
     partition.project_id = key.project()
     partition.namespace_id = key.namespace() or ""
@@ -81,17 +172,12 @@ def encode_key(key: ndb.Key, message: Any) -> None:
             message.path.add(kind=kind, name=id_or_name)
         else:
             message.path.add(kind=kind, id=id_or_name)
+    return message
 
 
-def identity_of(message: Any) -> tuple[str | int, ...]:
-    """What tells a complete Key message from others of its database: namespace and path."""
-    path = (part for each in message.path for part in (each.kind, each.name or each.id))
-    return (message.partition_id.namespace_id, *path)
-
-
-def identity_of_key(key: ndb.Key) -> tuple[str | int, ...]:
-    """The same of a key."""
-    return (key.namespace() or "", *key.flat())
+def path_of(message: Any) -> tuple[str | int, ...]:
+    """What `ndb.Key.flat` gives, of a complete Key message."""
+    return tuple(part for each in message.path for part in (each.kind, each.name or each.id))
 
 
 def decode(message: Any) -> ndb.Model:

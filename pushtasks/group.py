@@ -17,34 +17,58 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from pushtasks.delivery import Contention, Outcome, ShuttingDown, TaskFailure
+from pushtasks.errors import (
+    CommitTooLarge,
+    Contention,
+    DatastoreFailed,
+    ShuttingDown,
+    TaskFailure,
+    TaskRaised,
+)
 from pushtasks.slots import Slot
 
 D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+MOST_DECLARED_KEYS = 500
+"""A group closes at this many keys to read, half of what a Lookup takes (1,000; "Limits", Datastore docs)."""
 
 _SMALL_GROUP, _GATHERING_S, _LOOKS = 40, 0.03, 6
-_FEW_TRIES = 2
-_TRIES_IN_A_CROWD = 6
+"""A transaction costs about as much as two tasks in it, so a busy process waits up to 30 ms for a group of 40
+(docs/performance.md: 0.1 ms less for each increment than with 20 ms; longer brought nothing)."""
+
+_FEW_TRIES, _TRIES_IN_A_CROWD = 2, 6
+"""How often a task is tried in groups before it tries alone; more often after quick contention, where single
+tries would make it worse (docs/scale.md)."""
+
 _LOCKED_AFTER_S = 1.0
+"""Contention that took this long came from a lock that somebody holds, perhaps of a single record."""
+
 _FIRST_SPACING_S, _LONGEST_SPACING_S, _NO_SPACING_S = 0.05, 2.0, 0.005
 _SPACING_GROWS, _SPACING_SHRINKS = 2.0, 0.9
+"""After contention commits are spaced out, twice as far each time, and a tenth closer after each success: the
+simulation of docs/scale.md was run with these."""
 
 
-class Apply(Protocol[D_contra]):
-    """Applies all in one transaction, or raises; see `pushtasks.transaction.Applier.apply`."""
+class Apply(Protocol[D_contra, R_co]):
+    """Applies all in one transaction, or raises; see `pushtasks.applier.Applier.apply`."""
 
-    def __call__(self, deliveries: Sequence[D_contra], *, records_first: bool = False) -> list[Outcome]: ...
+    def __call__(
+        self, deliveries: Sequence[D_contra], /, *, records_first: bool = False
+    ) -> Sequence[R_co]: ...
 
 
-class _Seat(Generic[D]):
+class _Seat(Generic[D, R]):
     """A delivery that waits for its outcome, and the thread that waits with it."""
 
-    __slots__ = ("_woken", "delivery", "failure", "leads", "outcome", "tries")
+    __slots__ = ("_woken", "delivery", "failure", "keys", "leads", "result", "tries")
 
-    def __init__(self, delivery: D) -> None:
+    def __init__(self, delivery: D, keys: int) -> None:
         self.delivery = delivery
-        self.outcome: Outcome | None = None
+        self.keys = keys
+        self.result: R | None = None
         self.failure: BaseException | None = None
         self.leads = False
         self.tries = 0
@@ -58,17 +82,18 @@ class _Seat(Generic[D]):
         self._woken.release()
 
 
-class GroupCommitter(Generic[D]):
-    """Hands out one outcome for each delivery, each counted once. Threads may share it."""
+class GroupCommitter(Generic[D, R]):
+    """Hands out one result for each delivery, each counted once. Threads may share it."""
 
     def __init__(
         self,
-        apply: Apply[D],
+        apply: Apply[D, R],
         slot: Slot,
         most: int,
         randomness: random.Random | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock_s: Callable[[], float] = time.monotonic,
+        declared_keys: Callable[[D], int] = lambda delivery: 1,  # noqa: ARG005 - as large as a plain record
     ) -> None:
         self._apply = apply
         self._slot = slot
@@ -76,19 +101,21 @@ class GroupCommitter(Generic[D]):
         self._random = randomness or random.SystemRandom()
         self._sleep = sleep
         self._clock_s = clock_s
+        self._declared_keys = declared_keys
         self._lock = threading.Lock()
-        self._waiting: deque[_Seat[D]] = deque()
+        self._waiting: deque[_Seat[D, R]] = deque()
         self._led = False
         self._closed = False
         self._spacing_s = 0.0
         self._ended_s = 0.0
 
-    def commit(self, delivery: D) -> Outcome:
+    def commit(self, delivery: D) -> R:
         """Apply the delivery, in a group with others if there are any. Returns once it is committed.
 
-        Raises TaskFailure if it was not applied as far as one can know; deliver it again then.
+        Raises TaskFailure if it was not applied as far as one can know; deliver it again then. Whatever else
+        is raised is the task's own failure, found when it was tried alone.
         """
-        seat = _Seat(delivery)
+        seat: _Seat[D, R] = _Seat(delivery, self._declared_keys(delivery))
         with self._lock:
             if self._closed:
                 raise ShuttingDown("This process is shutting down; deliver the task again.")
@@ -101,9 +128,11 @@ class GroupCommitter(Generic[D]):
             seat.wait()
             if seat.leads:
                 self._lead(seat, gathers=True)
-        if seat.outcome is not None:
-            return seat.outcome
-        if isinstance(seat.failure, TaskFailure) and not isinstance(seat.failure, Contention):
+        if seat.result is not None:
+            return seat.result
+        if isinstance(seat.failure, TaskFailure) and not isinstance(
+            seat.failure, Contention | DatastoreFailed
+        ):
             raise seat.failure
         # Its groups failed again and again. Everybody tries alone now, each in a thread of its own, so that
         # one task which can't be applied, or whose record somebody else has locked, holds up nobody.
@@ -117,17 +146,17 @@ class GroupCommitter(Generic[D]):
         """
         self._closed = True
 
-    def _lead(self, own: _Seat[D], *, gathers: bool = False) -> None:
+    def _lead(self, own: _Seat[D, R], *, gathers: bool = False) -> None:
         """Commit groups until our own delivery has had its turn; then let another thread lead."""
-        group: list[_Seat[D]] = []
+        group: list[_Seat[D, R]] = []
         try:
             if gathers:
                 self._gather()
-            while own.outcome is None and own.failure is None:
+            while own.result is None and own.failure is None:
                 self._keep_distance()
                 with self._lock:
                     # Our own seat is always among them: nobody led when it was queued or made the leader.
-                    group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                    group = self._next_group()
                 self._commit_group(group)
                 self._wake_settled(group, own)
                 group = []
@@ -145,6 +174,17 @@ class GroupCommitter(Generic[D]):
                 if seat is not own:
                     seat.wake()
 
+    def _next_group(self) -> list[_Seat[D, R]]:
+        """The first that wait, as many as may share a transaction; one at least. Holds the lock."""
+        group: list[_Seat[D, R]] = []
+        keys = 0
+        while self._waiting and len(group) < self._most:
+            keys += self._waiting[0].keys
+            if group and keys > MOST_DECLARED_KEYS:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
     def _gather(self) -> None:
         """In a busy process, let a small group wait a moment for more: a group costs as much as two tasks."""
         for _ in range(_LOOKS):
@@ -159,11 +199,25 @@ class GroupCommitter(Generic[D]):
             if (wait_s := next_s - self._clock_s()) > 0:
                 self._sleep(wait_s)
 
-    def _commit_group(self, group: Sequence[_Seat[D]]) -> None:
-        """Give each of the group its outcome; or its failure, if it shall not try in a group again."""
+    def _commit_group(self, group: Sequence[_Seat[D, R]]) -> None:
+        """Give each of the group its result; or its failure, if it must not try in a group again."""
         began_s = self._clock_s()
         try:
-            outcomes = self._apply([seat.delivery for seat in group])
+            results = self._apply([seat.delivery for seat in group])
+        except TaskRaised as raised:
+            # That one goes alone; the others are applied again, as if it had not been there.
+            group[raised.index].failure = raised.error
+        except CommitTooLarge as too_large:
+            if len(group) == 1:
+                group[0].failure = too_large
+            else:
+                half = len(group) // 2
+                self._commit_group(group[:half])
+                self._commit_group(group[half:])
+        except DatastoreFailed as failure:
+            # Perhaps because of one delivery, such as a payload too large: found out by trying each alone.
+            for seat in group:
+                seat.failure = failure
         except TaskFailure as failure:
             self._slot.redraw()
             most = _FEW_TRIES
@@ -185,17 +239,17 @@ class GroupCommitter(Generic[D]):
             for seat in group:
                 seat.failure = error
         else:
-            for seat, outcome in zip(group, outcomes, strict=True):
-                seat.outcome = outcome
+            for seat, result in zip(group, results, strict=True):
+                seat.result = result
             shorter_s = self._spacing_s * _SPACING_SHRINKS
             self._spacing_s = shorter_s if shorter_s > _NO_SPACING_S else 0.0
         self._ended_s = self._clock_s()
 
-    def _wake_settled(self, group: Sequence[_Seat[D]], own: _Seat[D]) -> None:
+    def _wake_settled(self, group: Sequence[_Seat[D, R]], own: _Seat[D, R]) -> None:
         """Answer those who are through; the others go first in the next group."""
         again = []
         for seat in group:
-            if seat.outcome is None and seat.failure is None:
+            if seat.result is None and seat.failure is None:
                 again.append(seat)
             elif seat is not own:
                 seat.wake()

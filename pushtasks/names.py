@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from zlib import crc32
 
-from counters.increment import InvalidPayload
+from pushtasks.errors import Rejected
 
 _OURS_AGAIN = re.compile(r"([0-9a-f]{32})-r([0-9]{1,9})")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
@@ -24,23 +24,23 @@ _NAME_EXPECTED = "1 to 500 of letters, digits, '-' and '_'"
 
 
 def parse_idempotency_key(value: str | None) -> str | None:
-    """The key, None if there is none. Raises InvalidPayload for one that can't be used."""
+    """The key, None if there is none. Raises Rejected for one that can't be used."""
     if value is None:
         return None
     if not 1 <= len(value) <= 255 or not value.isascii() or not value.isprintable():
-        raise InvalidPayload("Idempotency-Key", value, _KEY_EXPECTED)
+        raise Rejected("Idempotency-Key", value, _KEY_EXPECTED)
     return value
 
 
 def parse_task_name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise InvalidPayload("task", value, _NAME_EXPECTED)
+        raise Rejected("task", value, _NAME_EXPECTED)
     return value
 
 
 def parse_handler_name(value: str) -> str:
     if not _HANDLER.fullmatch(value):
-        raise InvalidPayload("handler", value, _HANDLER_EXPECTED)
+        raise Rejected("handler", value, _HANDLER_EXPECTED)
     return value
 
 
@@ -49,8 +49,13 @@ def random_name() -> str:
     return secrets.token_hex(16)
 
 
-def keyed_name(*parts: str | int) -> str:
-    """The name that these parts, such as handler, counter and key, always give."""
+def keyed_name(task: str, key: str) -> str:
+    """The name that an Idempotency-Key gives a task of this kind."""
+    return hashed_name(task, key)
+
+
+def hashed_name(*parts: str | int) -> str:
+    """The name that these parts always give; other parts give another."""
     return sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

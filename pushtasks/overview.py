@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Any, ClassVar, TypeVar
 
-from counters import reading
-from counters.reading import CounterPage
 from pushtasks import admin_actions, kept_tasks, statistics
 from pushtasks.admin_actions import Action
 from pushtasks.database import Database
-from pushtasks.delivery import Clock, DatastoreUnavailable, TaskFailure, utc_now
+from pushtasks.delivery import Clock, utc_now
+from pushtasks.errors import DatastoreUnavailable, OutcomeUnknown, QueueRefused, TaskFailure, in_full
 from pushtasks.kept_tasks import Groups
 from pushtasks.queue_control import Listing, QueueControl, QueueFigures, wait_s
-from pushtasks.queues import OutcomeUnknown, QueueRefused
 from pushtasks.refreshed import Refreshed
 from pushtasks.statistics import Statistics
 from pushtasks.tally import Tally, sum_of
@@ -40,7 +39,8 @@ class Overview:
     statistics: list[Statistics] | None
     queues: list[QueueFigures] | None
     retrying: Listing | None
-    counters: CounterPage | None
+    panels: Mapping[str, Any]
+    """What each panel of the application's shows, by its name."""
     kept: Groups | None
     actions: list[Action] | None
 
@@ -75,23 +75,61 @@ class Overview:
         return max(wait_s(queue, self.retrying, self.at) for queue in self.queues or ())
 
 
-class Dashboard:
-    """One per process; threads may share it. Calls need a context."""
+class Panel(ABC):
+    """A part of the dashboard that shows an application's own data; `CountersPanel` is one to copy."""
 
-    def __init__(self, database: Database, control: QueueControl, clock: Clock = utc_now) -> None:
+    name: ClassVar[str]
+    """Its id on the page, and its member in statistics.json."""
+
+    template: ClassVar[str]
+    """Draws it, in a section whose id is the name.
+
+    It is given `found` (what `read` gave; None if that could not be read), `query` (the page's parameters)
+    and `address(**changed)`, the page's address with other ones.
+    """
+
+    links: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Addresses and words at the foot of every page, such as of its rows as CSV."""
+
+    parameters: ClassVar[tuple[str, ...]] = ()
+    """What it takes from the page's address, such as a page's cursor. No two panels may share one."""
+
+    @abstractmethod
+    def read(self, database: Database, query: Mapping[str, str]) -> Any:
+        """What it shows. Needs a context. Raises Rejected for a parameter that can't be used, TaskFailure."""
+
+    @abstractmethod
+    def as_json(self, found: Any) -> object:
+        """The same for programs."""
+
+
+class Overviews:
+    """Gathers overviews. One per process; threads may share it. Calls need a context."""
+
+    def __init__(
+        self,
+        database: Database,
+        control: QueueControl,
+        panels: Sequence[Panel] = (),
+        clock: Clock = utc_now,
+    ) -> None:
+        self.panels = tuple(panels)
         self._database = database
         self._control = control
         self._clock = clock
         self._listing = Refreshed(lambda: control.between_retries(clock()), LISTING_LIFE_S)
 
-    def overview(self, *, prefix: str = "", cursor: str | None = None) -> Overview:
-        """The first screen. Reads at most 150 entities. Raises InvalidPayload for a bad cursor."""
+    def overview(self, query: Mapping[str, str] | None = None) -> Overview:
+        """The first screen; `query` holds the panels' parameters. Raises Rejected for a bad one."""
         now = self._clock()
         database = self._database
         figures = self._control.begin_figures()
         from_datastore = _UntilSilent()
         read_statistics = from_datastore.read(lambda: statistics.read(database, now))
-        counters = from_datastore.read(lambda: reading.page(database, prefix=prefix, cursor=cursor))
+        panels = {
+            panel.name: from_datastore.read(partial(panel.read, database, query or {}))
+            for panel in self.panels
+        }
         kept = from_datastore.read(lambda: kept_tasks.groups(database))
         actions = from_datastore.read(lambda: admin_actions.latest(database))
         queues = _or_none(figures)
@@ -102,7 +140,7 @@ class Dashboard:
             statistics=read_statistics,
             queues=queues,
             retrying=retrying,
-            counters=counters,
+            panels=panels,
             kept=kept,
             actions=actions,
         )
@@ -112,7 +150,7 @@ class Dashboard:
         return _or_none(self._listing.get)
 
     def tasks_changed(self) -> None:
-        """An administrator changed what the queues hold: list it anew."""
+        """An administrator changed what the queues hold: list it again."""
         self._listing.forget()
 
 
@@ -131,7 +169,7 @@ class _UntilSilent:
         try:
             return ask()
         except TaskFailure as failure:
-            log.warning("The dashboard can't show all: %s", failure)
+            log.warning("The dashboard can't show all: %s", in_full(failure))
             self._is_silent = isinstance(failure, DatastoreUnavailable)
             return None
 
@@ -140,5 +178,5 @@ def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
     except (OutcomeUnknown, QueueRefused) as failure:
-        log.warning("The dashboard can't show all: %s", failure)
+        log.warning("The dashboard can't show all: %s", in_full(failure))
         return None

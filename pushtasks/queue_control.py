@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
-from google.api_core import exceptions as api
 from google.cloud import tasks_v2, tasks_v2beta3
 from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from pushtasks.channels import to_server_at_home
-from pushtasks.queues import TaskQueues, as_queue_error
+from pushtasks.errors import NotThere
+from pushtasks.queues import TaskQueues, answered
 from pushtasks.settings import Settings
 
 T = TypeVar("T")
@@ -106,7 +106,9 @@ class QueueControl:
     Each method raises OutcomeUnknown if Cloud Tasks does not answer, or QueueRefused if it will not do it.
     """
 
-    def __init__(self, queues: TaskQueues, settings: Settings) -> None:
+    def __init__(self, queues: TaskQueues, names: Sequence[str], settings: Settings) -> None:
+        """`names` are the queues of all kinds of task."""
+        self.names = tuple(names)
         self._queues = queues
         self._settings = settings
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="queues")
@@ -117,10 +119,10 @@ class QueueControl:
         if self._settings.tasks_emulator:
             channel = to_server_at_home(self._settings.tasks_emulator)
             return tasks_v2beta3.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        return tasks_v2beta3.CloudTasksClient()
+        return answered(tasks_v2beta3.CloudTasksClient)
 
     def figures(self) -> list[QueueFigures]:
-        """All queues, in the order of the setting."""
+        """All queues, in the order of the declarations."""
         return self.begin_figures()()
 
     def begin_figures(self) -> Callable[[], list[QueueFigures]]:
@@ -168,18 +170,18 @@ class QueueControl:
         self._change(self._queues.client.purge_queue, queue)
 
     def _change(self, method: Callable[..., Any], queue: str) -> None:
-        _translated(lambda: method(name=self._queues.path_of(queue), timeout=_TIMEOUT_S, retry=None))
+        answered(lambda: method(name=self._queues.path_of(queue), timeout=_TIMEOUT_S, retry=None))
 
     def _unless_gone(self, call: Callable[[], Any]) -> bool:
         try:
-            _translated(call)
-        except LookupError:
+            answered(call)
+        except NotThere:
             return False
         return True
 
     def _begin(self, ask: Callable[[str], T]) -> Callable[[], list[T]]:
         """Ask for every queue at once."""
-        answers = self._pool.map(ask, self._settings.all_queues)
+        answers = self._pool.map(ask, self.names)
         return lambda: list(answers)
 
     def _figures_of(self, name: str) -> QueueFigures:
@@ -188,8 +190,8 @@ class QueueControl:
             read_mask=FieldMask(paths=["name", "state", "rate_limits", "purge_time", "stats"]),
         )
         try:
-            queue = _translated(lambda: self._beta.get_queue(request, timeout=_TIMEOUT_S, retry=None))
-        except LookupError:
+            queue = answered(lambda: self._beta.get_queue(request, timeout=_TIMEOUT_S, retry=None))
+        except NotThere:
             return QueueFigures(name, "missing", 0.0, 0, 0, 0, None, 0, 0, 0.0, None)
         limits, stats = queue.rate_limits, queue.stats
         return QueueFigures(
@@ -199,20 +201,20 @@ class QueueControl:
             burst=limits.max_burst_size,
             most_concurrent=limits.max_concurrent_dispatches,
             waiting=stats.tasks_count,
-            next_due=_instant(stats.oldest_estimated_arrival_time),
+            next_due=_time(stats.oldest_estimated_arrival_time),
             in_flight=stats.concurrent_dispatches_count,
             executed_last_minute=stats.executed_last_minute_count,
             effective_rate_per_s=stats.effective_execution_rate,
-            purged_at=_instant(queue.purge_time),
+            purged_at=_time(queue.purge_time),
         )
 
     def _listed(self, name: str) -> _Listed:
         request = tasks_v2.ListTasksRequest(parent=self._queues.path_of(name), page_size=MOST_LISTED)
         try:
-            pager = _translated(
+            pager = answered(
                 lambda: self._queues.client.list_tasks(request, timeout=_LIST_TIMEOUT_S, retry=None)
             )
-        except LookupError:
+        except NotThere:
             return _Listed(name, [], None, False)
         page = next(pager.pages)._pb  # plain messages: a thousand wrapped ones take ten times as long
         return _Listed(
@@ -242,19 +244,9 @@ def _retrying(queue: str, task: Any) -> RetryingTask:
     )
 
 
-def _instant(value: Any) -> datetime | None:
+def _time(value: Any) -> datetime | None:
     return datetime.fromtimestamp(value.timestamp(), value.tzinfo) if value else None
 
 
 def _of_timestamp(value: Any) -> datetime:
     return datetime.fromtimestamp(value.seconds + value.nanos / 1e9, UTC)
-
-
-def _translated(call: Callable[[], T]) -> T:
-    """What the call gives. Raises LookupError for what is not there."""
-    try:
-        return call()
-    except api.NotFound as error:
-        raise LookupError(str(error.message)) from error
-    except api.GoogleAPICallError as error:
-        raise as_queue_error(error) from error

@@ -7,6 +7,7 @@ the record says `re-enqueueing` and under which name; the task of that name is c
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Tallies
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,12 +17,24 @@ from enum import StrEnum
 
 from google.cloud import ndb
 
-from counters.increment import InvalidPayload
 from pushtasks import names
 from pushtasks.database import Database
-from pushtasks.delivery import BY_HAND_PREFIX, Clock, Contention, TaskFailure, utc_now
-from pushtasks.entities import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, RejectedTask
-from pushtasks.queues import NewTask, OutcomeUnknown, QueueRefused, TaskExists, TaskQueues
+from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Clock, utc_now
+from pushtasks.entities import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, KeptTask, TaskRecord
+from pushtasks.errors import (
+    Contention,
+    OutcomeUnknown,
+    QueueRefused,
+    Rejected,
+    TaskExists,
+    TaskFailure,
+    in_full,
+)
+from pushtasks.queue_batches import QueueBatches
+from pushtasks.queues import NewTask, TaskQueues
+from pushtasks.task import Kinds
+
+log = logging.getLogger(__name__)
 
 _A_TRANSACTION = 25
 """Tasks changed together: 25 payloads of 100 KB, kept twice, stay under a commit's 10 MiB."""
@@ -38,6 +51,11 @@ class Done(StrEnum):
     AS_FIRST_EDITED = "enqueued again as it was first edited, not as now"
     UNSETTLED = "perhaps enqueued: the queue did not answer, so do it again"
     REFUSED = "refused by the queue"
+    PERHAPS_BEFORE = "refused by the queue now, but perhaps enqueued by an earlier try that got no answer"
+    REMOVED = (
+        "not enqueued: an earlier try's task was removed from its queue, and the name is still taken; "
+        "do it again in some days"
+    )
     DISCARDED = "discarded"
     ALREADY_DISCARDED = "already discarded"
     BUSY = "left alone, because somebody else was changing it"
@@ -45,7 +63,7 @@ class Done(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ActionSummary:
     """What became of several kept tasks, counted."""
 
     counts: dict[Done, int]
@@ -70,15 +88,17 @@ class Edit:
     payload: bytes
 
 
-class Settling:
+class KeptTaskActions:
     """Needs a context for each call; threads may share it."""
 
-    def __init__(self, database: Database, queues: TaskQueues, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, queues: TaskQueues, kinds: Kinds, clock: Clock = utc_now) -> None:
         self._database = database
         self._queues = queues
+        self._kinds = kinds
         self._clock = clock
+        self._batches = QueueBatches(queues)
 
-    def enqueue_again(self, task_ids: Sequence[str], edit: Edit | None = None) -> Settled:
+    def enqueue_again(self, task_ids: Sequence[str], edit: Edit | None = None) -> ActionSummary:
         """Enqueue each again, under a derived name. What is done already stays done."""
         counts: Tallies[Done] = Tallies()
         problems: list[str] = []
@@ -100,11 +120,20 @@ class Settling:
             created: list[str] = []
             refused: list[str] = []
             for entity, failure in self._create(to_create):
-                if failure is None or isinstance(failure, TaskExists):
+                if isinstance(failure, TaskExists):
+                    failure = self._unless_there(entity)
+                if failure is None:
                     created.append(entity.key.id())
                     counts[Done.ENQUEUED if _was_sent(entity, edit) else Done.AS_FIRST_EDITED] += 1
+                elif isinstance(failure, TaskExists):
+                    counts[Done.REMOVED] += 1
                 elif isinstance(failure, OutcomeUnknown):
                     counts[Done.UNSETTLED] += 1
+                    log.warning("Task %s: %s", entity.replacement, in_full(failure))
+                elif entity.replacement_tries > 1:
+                    # It stays as it is: the earlier try's task may be there, and be applied.
+                    counts[Done.PERHAPS_BEFORE] += 1
+                    problems.append(str(failure))
                 else:
                     refused.append(entity.key.id())
                     counts[Done.REFUSED] += 1
@@ -113,18 +142,16 @@ class Settling:
             with suppress(TaskFailure):
                 self._transaction(created, _finish)
                 self._transaction(refused, _give_back)
-        return Settled(dict(+counts), problems[0] if problems else "")
+        return ActionSummary(dict(+counts), problems[0] if problems else "")
 
-    def discard(self, task_ids: Sequence[str]) -> Settled:
+    def discard(self, task_ids: Sequence[str]) -> ActionSummary:
         """Take each off the list; its record stays, so that the task can't be applied later."""
         counts: Tallies[Done] = Tallies()
         for start in range(0, len(task_ids), _A_TRANSACTION):
             some = list(dict.fromkeys(task_ids[start : start + _A_TRANSACTION]))
             before: list[str | None] = []
 
-            def change(
-                found: list[RejectedTask | None], before: list[str | None] = before
-            ) -> list[RejectedTask]:
+            def change(found: list[KeptTask | None], before: list[str | None] = before) -> list[KeptTask]:
                 before[:] = [entity.state if entity is not None else None for entity in found]
                 return _discard(found)
 
@@ -133,15 +160,15 @@ class Settling:
                 continue
             for state in before:
                 counts[_DISCARDING.get(state, Done.ALREADY_ENQUEUED)] += 1
-        return Settled(dict(+counts))
+        return ActionSummary(dict(+counts))
 
     def _transaction(
-        self, task_ids: Sequence[str], change: Callable[[list[RejectedTask | None]], list[RejectedTask]]
-    ) -> list[RejectedTask | None] | None:
+        self, task_ids: Sequence[str], change: Callable[[list[KeptTask | None]], list[KeptTask]]
+    ) -> list[KeptTask | None] | None:
         """The entities as they are after the change; None if others were changing them all the time."""
 
-        def run() -> list[RejectedTask | None]:
-            found = self._database.get(ndb.Key(RejectedTask, task_id) for task_id in task_ids)
+        def run() -> list[KeptTask | None]:
+            found = self._database.get(ndb.Key(KeptTask, task_id) for task_id in task_ids)
             ndb.put_multi(change(found))
             return found
 
@@ -152,61 +179,62 @@ class Settling:
                 continue
         return None
 
-    def _create(self, entities: Sequence[RejectedTask]) -> list[tuple[RejectedTask, Exception | None]]:
-        by_queue: dict[str, list[tuple[RejectedTask, NewTask]]] = {}
-        for entity in entities:
-            task = self._new_task(entity)
-            by_queue.setdefault(task.queue, []).append((entity, task))
-        answers: list[tuple[RejectedTask, Exception | None]] = []
-        for pairs in by_queue.values():
-            failures = self._create_in_queue([task for _, task in pairs])
-            answers += [(entity, failure) for (entity, _), failure in zip(pairs, failures, strict=True)]
-        return answers
+    def _create(self, entities: Sequence[KeptTask]) -> list[tuple[KeptTask, Exception | None]]:
+        answers = self._batches.create([self._new_task(entity) for entity in entities])
+        return list(zip(entities, answers, strict=True))
 
-    def _create_in_queue(self, tasks: Sequence[NewTask]) -> list[Exception | None]:
-        if len(tasks) > 1:
-            try:
-                return self._queues.create_batch(tasks)
-            except NotImplementedError:
-                pass  # one by one, then
-        return [self._create_one(task) for task in tasks]
-
-    def _create_one(self, task: NewTask) -> Exception | None:
+    def _unless_there(self, entity: KeptTask) -> Exception | None:
+        """None if the task whose name is taken is recorded or pending; what to tell otherwise."""
+        task = self._new_task(entity)
+        record = TaskRecord.key_of(entity.handler, task.name)
         try:
-            self._queues.create(task)
-        except (TaskExists, OutcomeUnknown, QueueRefused) as failure:
-            return failure
-        return None
+            # What is in neither may have been delivered and recorded between the two looks.
+            if (
+                self._database.get([record])[0]
+                or self._queues.get(task.name, task.queue)
+                or self._database.get([record])[0]
+            ):
+                return None
+        except (TaskFailure, OutcomeUnknown, QueueRefused) as failure:
+            unknown = OutcomeUnknown(str(failure))
+            unknown.__cause__ = failure.__cause__
+            return unknown
+        return TaskExists(task.name)
 
-    def _new_task(self, entity: RejectedTask) -> NewTask:
+    def _new_task(self, entity: KeptTask) -> NewTask:
         kept_type = (entity.headers or {}).get("content-type", "application/octet-stream")
         payload, content_type = entity.payload or b"", kept_type
         if entity.replacement_payload is not None:
             payload = entity.replacement_payload
             content_type = _type_of(payload)
-        queues = self._queues.names
-        known = entity.queue in queues or not entity.queue or entity.queue == "by-hand"
         return NewTask(
             name=entity.replacement,
-            queue=names.queue_of(entity.replacement, queues) if known else entity.queue,
+            queue=self._queue_of(entity),
             body=payload,
             path=entity.replacement_path or entity.path,
-            # Not the time of this try: repeated after its record's life, it must be known for too old.
-            enqueued_at_s=(entity.replaced_at or self._clock()).timestamp(),
+            # Not the time of this try: repeated after its record's life, it must be known to be too old.
+            enqueued_at=entity.replaced_at or self._clock(),
             content_type=content_type,
         )
 
+    def _queue_of(self, entity: KeptTask) -> str:
+        """Where its new name belongs; the queue that it came from, if its kind has no such queue."""
+        kind = self._kinds.get(entity.handler)
+        if kind is None or (entity.queue and entity.queue not in (*kind.queues, BY_HAND_QUEUE)):
+            return entity.queue  # type: ignore[no-any-return]
+        return names.queue_of(entity.replacement, kind.queues)
+
 
 def parse_edit(path: str, text: str, kept_path: str, kept_payload: bytes) -> Edit | None:
-    """The edit that a form describes; None if it changes nothing. Raises InvalidPayload.
+    """The edit that a form describes; None if it changes nothing. Raises Rejected.
 
     Browsers send line ends as CR LF, so that alone is no change.
     """
     own_path, kept_own_path = path.partition("?")[0], kept_path.partition("?")[0]
     if own_path != kept_own_path or len(path) > 2000 or not path.isascii() or not path.isprintable():
-        raise InvalidPayload("path", path, f"{kept_own_path}, changed only after a question mark")
+        raise Rejected("path", path, f"{kept_own_path}, changed only after a question mark")
     if " " in path:
-        raise InvalidPayload("path", path, "no spaces: write %20")
+        raise Rejected("path", path, "no spaces: write %20")
     try:
         shown = kept_payload.decode()
     except UnicodeDecodeError:
@@ -216,20 +244,24 @@ def parse_edit(path: str, text: str, kept_path: str, kept_payload: bytes) -> Edi
     return Edit(path, kept_payload) if path != kept_path else None
 
 
-def _claim(found: list[RejectedTask | None], edit: Edit | None, now: datetime) -> list[RejectedTask]:
+def _claim(found: list[KeptTask | None], edit: Edit | None, now: datetime) -> list[KeptTask]:
     changed = []
     for entity in found:
+        if entity is not None and entity.state == RE_ENQUEUEING:
+            entity.replacement_tries = (entity.replacement_tries or 1) + 1
+            changed.append(entity)
         if entity is None or entity.state not in (KEPT, DISCARDED):
             continue
         own_name = str(entity.key.id()).removesuffix(f"@{entity.handler}")
         if own_name.startswith(BY_HAND_PREFIX):
             # A task of the queue must not have a name that somebody can take by hand.
-            name = names.keyed_name("by-hand", own_name)
+            name = names.hashed_name("by-hand", own_name)
         else:
             name = names.derived_name(own_name)
         entity.state = RE_ENQUEUEING
+        entity.replacement_tries = 1
         entity.replaced_at = now
-        entity.replacement = name if len(name) <= _LONGEST_NAME else names.keyed_name("again", name)
+        entity.replacement = name if len(name) <= _LONGEST_NAME else names.hashed_name("again", name)
         if edit is not None:
             entity.replacement_path = edit.path
             entity.replacement_payload = edit.payload if edit.payload != entity.payload else None
@@ -237,29 +269,36 @@ def _claim(found: list[RejectedTask | None], edit: Edit | None, now: datetime) -
     return changed
 
 
-def _finish(found: list[RejectedTask | None]) -> list[RejectedTask]:
+def _finish(found: list[KeptTask | None]) -> list[KeptTask]:
     changed = [entity for entity in found if entity is not None and entity.state == RE_ENQUEUEING]
     for entity in changed:
         entity.state = RE_ENQUEUED
     return changed
 
 
-def _was_sent(entity: RejectedTask, edit: Edit | None) -> bool:
+def _was_sent(entity: KeptTask, edit: Edit | None) -> bool:
     """Whether what was enqueued is what this call wanted, not an earlier call's edit."""
     payload = entity.payload if entity.replacement_payload is None else entity.replacement_payload
     return edit is None or edit == Edit(entity.replacement_path or entity.path, payload or b"")
 
 
-def _give_back(found: list[RejectedTask | None]) -> list[RejectedTask]:
-    """The queue refuses what was sent: it may be edited otherwise, under the same name, or discarded."""
-    changed = [entity for entity in found if entity is not None and entity.state == RE_ENQUEUEING]
+def _give_back(found: list[KeptTask | None]) -> list[KeptTask]:
+    """The queue refuses what was sent: it may be edited otherwise, under the same name, or discarded.
+
+    Not if somebody else has tried it since: that one's task may be there.
+    """
+    changed = [
+        entity
+        for entity in found
+        if entity is not None and entity.state == RE_ENQUEUEING and entity.replacement_tries == 1
+    ]
     for entity in changed:
         entity.state = KEPT
         entity.replacement_path = entity.replacement_payload = None
     return changed
 
 
-def _discard(found: list[RejectedTask | None]) -> list[RejectedTask]:
+def _discard(found: list[KeptTask | None]) -> list[KeptTask]:
     changed = [entity for entity in found if entity is not None and entity.state == KEPT]
     for entity in changed:
         entity.state = DISCARDED

@@ -1,4 +1,4 @@
-"""A value that is dear to get: asked for at most so often, and not by whoever waits for a page."""
+"""A value that is expensive to fetch: fetched now and then, and not by whoever waits for a page."""
 
 from __future__ import annotations
 

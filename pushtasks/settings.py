@@ -1,4 +1,12 @@
-"""The application's settings: one frozen object, read and checked once, at start."""
+"""The engine's settings: one frozen object, read and checked once, at start.
+
+An application adds its own by a subclass, whose `prefix` begins the name of every variable:
+
+    @dataclass(frozen=True, kw_only=True)
+    class ShopSettings(Settings):
+        prefix: ClassVar[str] = "SHOP_"
+        currency: str = setting("CURRENCY", choice("EUR", "USD"), "EUR", "What prices are in.")
+"""
 
 from __future__ import annotations
 
@@ -7,184 +15,159 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self
 
-T = TypeVar("T")
-
-_QUEUE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
-_PROJECT_ID = re.compile(r"[A-Za-z0-9:.-]{1,100}")
-_LOCATION_ID = re.compile(r"[a-z]+-[a-z]+[0-9]+")
-_ADDRESS = re.compile(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}")
+from pushtasks.errors import SettingsError
 
 
-class SettingsError(Exception):
-    """Settings that can't be used. The message has one sentence for each problem."""
-
-
-class _BadValue(Exception):
+class BadValue(Exception):
     """A value that doesn't fit; carries what was expected."""
 
 
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
+def whole_number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-            raise _BadValue(f"a whole number from {low} to {high}")
+            raise BadValue(f"a whole number from {low} to {high}")
         return int(text)
 
     return parse
 
 
-def _choice(*allowed: str) -> Callable[[str], str]:
+def choice(*allowed: str) -> Callable[[str], str]:
+    return matching("|".join(map(re.escape, allowed)), "one of " + ", ".join(allowed))
+
+
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if text not in allowed:
-            raise _BadValue("one of " + ", ".join(allowed))
+        if not re.fullmatch(pattern, text):
+            raise BadValue(expected)
         return text
 
     return parse
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not pattern.fullmatch(text):
-            raise _BadValue(expected)
-        return text
+def items(pattern: str, expected: str) -> Callable[[str], tuple[str, ...]]:
+    """Different values with commas between."""
 
-    return parse
-
-
-def _items(pattern: str, expected: str) -> Callable[[str], tuple[str, ...]]:
     def parse(text: str) -> tuple[str, ...]:
-        items = tuple(part.strip() for part in text.split(",") if part.strip())
-        if not all(re.fullmatch(pattern, item) for item in items) or len(set(items)) != len(items):
-            raise _BadValue(expected)
-        return items
+        found = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not all(re.fullmatch(pattern, item) for item in found) or len(set(found)) != len(found):
+            raise BadValue(expected)
+        return found
 
     return parse
 
 
-def _queues(text: str) -> tuple[str, ...]:
-    expected = "one or more different queue names of queue.yaml, with commas between"
-    queues = _items(_QUEUE_ID.pattern, expected)(text)
-    if not queues:
-        raise _BadValue(expected)
-    return queues
+def setting(
+    variable: str, parse: Callable[[str], Any], default: str | None, help: str, *, secret: bool = False
+) -> Any:
+    """A field of a settings class. `variable` goes without the prefix; no default: it has to be given."""
+    return field(
+        metadata={"variable": variable, "parse": parse, "default": default, "help": help, "secret": secret}
+    )
 
 
-def _setting(variable: str, parse: Callable[[str], Any], default: str | None, help: str) -> Any:
-    return field(metadata={"variable": variable, "parse": parse, "default": default, "help": help})
+def _given(variable: str, pattern: str, expected: str, default: str | None, help: str) -> Any:
+    """A setting whose variable App Engine or localcloud gives, so that it has no prefix."""
+    parse = matching(pattern, expected)
+    return field(
+        metadata={"variable": variable, "parse": parse, "default": default, "help": help, "given": True}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be chosen without a change of code. Built by `Settings.read`."""
+    """Everything that can be chosen without a change of code. Built by `read`."""
 
-    project: str = _setting(
+    prefix: ClassVar[str] = "PUSHTASKS_"
+
+    project: str = _given(
         "GOOGLE_CLOUD_PROJECT",
-        _matching(_PROJECT_ID, "a Google Cloud project's id (App Engine and localcloud set it)"),
+        r"[A-Za-z0-9:.-]{1,100}",
+        "a Google Cloud project's id (App Engine and localcloud set it)",
         None,
         "The project; set by App Engine.",
     )
-    on_app_engine: bool = _setting(
+    runtime: str = _given(
         "GAE_ENV",
-        lambda text: text == "standard",
+        r".*",
+        "standard",
         "",
         "`standard` where App Engine is in front; only there X-AppEngine-* headers are believed.",
     )
-    service: str = _setting("GAE_SERVICE", str, "default", "This service's name; set by App Engine.")
-    location: str = _setting(
+    service: str = _given(
+        "GAE_SERVICE", r".*", "a name", "default", "This service's name; set by App Engine."
+    )
+    location: str = _given(
         "LOCATION_ID",
-        lambda text: text and _matching(_LOCATION_ID, "a region, such as us-central1")(text),
+        r"([a-z]+-[a-z]+[0-9]+)?",
+        "a region, such as us-central1",
         "",
         "The queues' region. Empty: the metadata server is asked.",
     )
-    tasks_emulator: str = _setting(
+    tasks_emulator: str = _given(
         "CLOUD_TASKS_EMULATOR_HOST",
-        lambda text: text and _matching(_ADDRESS, "HOST:PORT")(text),
+        r"([^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5})?",
+        "HOST:PORT",
         "",
         "HOST:PORT of a local Cloud Tasks; empty for the real one.",
     )
-    queues: tuple[str, ...] = _setting(
-        "COUNTER_QUEUES",
-        _queues,
-        ",".join(f"counter-updates-{number}" for number in range(4)),
-        "The queues that increments are spread over, all in queue.yaml. Do not reorder or remove while "
-        "tasks are pending: a name's queue is picked by its place in this list.",
-    )
-    other_queues: tuple[str, ...] = _setting(
-        "COUNTER_OTHER_QUEUES",
-        _items(_QUEUE_ID.pattern, "different queue names of queue.yaml, with commas between"),
-        "",
-        "Queues of queue.yaml that carry no increments, but other handlers' tasks; the dashboard shows them.",
-    )
-    shards: int = _setting(
-        "COUNTER_SHARDS", _whole_number(1, 128), "4", "Shards of a counter that is new from now on."
-    )
-    slots: int = _setting(
-        "COUNTER_SLOTS",
-        _whole_number(1, 128),
+    slots: int = setting(
+        "SLOTS",
+        whole_number(1, 128),
         "8",
         "Slots that processes draw from to write shards and statistics without meeting. Never lower it: "
         "what a dropped slot counted would no longer be shown.",
     )
-    group_size: int = _setting(
-        "COUNTER_GROUP_SIZE",
-        _whole_number(1, 200),
+    group_size: int = setting(
+        "GROUP_SIZE",
+        whole_number(1, 200),
         "64",
         "The most tasks that one transaction applies; 1 applies them one by one.",
     )
-    record_days: int = _setting(
-        "COUNTER_RECORD_DAYS",
-        _whole_number(2, 3650),
+    fast_path_switch: str = setting(
+        "FAST_PATH",
+        choice("on", "off"),
+        "on",
+        "off: apply tasks through google-cloud-ndb alone, slower; for when one of its releases is in doubt.",
+    )
+    record_days: int = setting(
+        "RECORD_DAYS",
+        whole_number(2, 3650),
         "90",
         "Days that the record of a task is kept, and an Idempotency-Key holds. Raise it only while no task "
         "older than the old value is pending.",
     )
-    api_access: str = _setting(
-        "COUNTER_API_ACCESS",
-        _choice("open", "key", "admin"),
-        "open",
-        "Who may increment: everybody, holders of an API key, or administrators only.",
-    )
-    api_keys: tuple[str, ...] = _setting(
-        "COUNTER_API_KEYS",
-        _items(
-            r"[!-+\--~]{16,200}", "different keys of 16 or more printable characters, with commas between"
-        ),
-        "",
-        "The keys that COUNTER_API_ACCESS=key admits, sent as `Authorization: Bearer KEY`.",
-    )
-    most_counters: int = _setting(
-        "COUNTER_MOST_COUNTERS",
-        _whole_number(1, 10_000_000),
-        "10000",
-        "Counters that may exist; an increment that would start another is refused.",
-    )
-    most_body_bytes: int = _setting(
-        "COUNTER_MOST_BODY_BYTES",
-        _whole_number(1024, 32_000_000),
+    most_body_bytes: int = setting(
+        "MOST_BODY_BYTES",
+        whole_number(1024, 32_000_000),
         "262144",
-        "The largest request body that the API reads, in bytes.",
+        "The largest request body that is read, in bytes.",
     )
-    editors: tuple[str, ...] = _setting(
-        "COUNTER_EDITORS",
-        _items(r"[^\s,@]+@[^\s,@]+|\*", "e-mail addresses with commas between, or *"),
+    editors: tuple[str, ...] = setting(
+        "EDITORS",
+        items(r"[^\s,@]+@[^\s,@]+|\*", "e-mail addresses with commas between, or *"),
         "*",
         "Administrators who may change things under /admin; others there read. * means all.",
     )
-    log_format: str = _setting(
-        "COUNTER_LOG_FORMAT",
-        _choice("auto", "json", "text"),
+    log_format: str = setting(
+        "LOG_FORMAT",
+        choice("auto", "json", "text"),
         "auto",
         "Log lines for Cloud Logging (json) or for people (text); auto: text at home, json elsewhere.",
     )
 
     @property
-    def logs_json(self) -> bool:
-        return self.log_format == "json" or (self.log_format == "auto" and not self.tasks_emulator)
+    def on_app_engine(self) -> bool:
+        return self.runtime == "standard"
 
     @property
-    def all_queues(self) -> tuple[str, ...]:
-        return self.queues + self.other_queues
+    def fast_path(self) -> bool:
+        return self.fast_path_switch == "on"
+
+    @property
+    def logs_json(self) -> bool:
+        return self.log_format == "json" or (self.log_format == "auto" and not self.tasks_emulator)
 
     @property
     def record_life(self) -> timedelta:
@@ -196,48 +179,59 @@ class Settings:
         return self.record_life - timedelta(days=1)
 
     @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Settings:
+    def read(cls, environ: Mapping[str, str]) -> Self:
         """The settings that `environ` gives. Raises SettingsError, naming every problem at once."""
         values: dict[str, Any] = {}
         problems: list[str] = []
         for item in fields(cls):
-            about = item.metadata
-            text = environ.get(about["variable"], about["default"])
-            default = f" (default {about['default']})" if about["default"] else ""
+            variable, default = cls._variable(item.metadata), item.metadata["default"]
+            text = environ.get(variable, default)
             try:
-                if text is None:
-                    raise _BadValue("a value")
-                values[item.name] = about["parse"](text)
-            except _BadValue as bad:
+                values[item.name] = item.metadata["parse"](text or "")
+            except BadValue as bad:
                 state = "is missing" if text is None else f"is {text!r}"
-                if about["variable"] == "COUNTER_API_KEYS":
-                    state = "has a key that can't be used"
-                expected = "GOOGLE_CLOUD_PROJECT" if text is None else ""
-                wanted = "a Google Cloud project's id" if expected else str(bad)
-                problems.append(f"{about['variable']} {state}. Expected {wanted}{default}.")
-        if not problems and values["api_access"] == "key" and not values["api_keys"]:
-            problems.append("COUNTER_API_KEYS is ''. Expected a key (COUNTER_API_ACCESS=key).")
+                if item.metadata.get("secret"):
+                    state = "has a value that can't be used"
+                shown = f" (default {default})" if default else ""
+                problems.append(f"{variable} {state}. Expected {bad}{shown}.")
+        if not problems:
+            problems += cls.clashes(values)
         if problems:
             raise SettingsError(" ".join(problems))
         return cls(**values)
 
     @classmethod
+    def clashes(cls, values: Mapping[str, Any]) -> list[str]:  # noqa: ARG003 - for subclasses
+        """A sentence for each pair of settings that don't go together."""
+        return []
+
+    @classmethod
+    def variable_of(cls, name: str) -> str:
+        """The environment variable of a field: `SHOP_EDITORS` of `editors`."""
+        return next(cls._variable(item.metadata) for item in fields(cls) if item.name == name)
+
+    @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
         """Variable, default and meaning of each setting, for the documentation."""
         return [
-            (item.metadata["variable"], item.metadata["default"] or "", item.metadata["help"])
+            (cls._variable(item.metadata), item.metadata["default"] or "", item.metadata["help"])
             for item in fields(cls)
         ]
+
+    @classmethod
+    def _variable(cls, metadata: Mapping[str, Any]) -> str:
+        variable: str = metadata["variable"]
+        return variable if metadata.get("given") else cls.prefix + variable
 
 
 _GUNICORN_APP_LOAD_ERROR = 4
 """The exit status of a worker process at which gunicorn ends instead of starting another."""
 
 
-def check_or_exit(service: str, environ: Mapping[str, str]) -> None:
+def check_or_exit(service: str, settings: type[Settings], environ: Mapping[str, str]) -> None:
     """End the program with a sentence on standard error if a setting can't be used."""
     try:
-        Settings.read(environ)
+        settings.read(environ)
     except SettingsError as error:
         print(f"{service}: {error}", file=sys.stderr, flush=True)
         sys.exit(_GUNICORN_APP_LOAD_ERROR)

@@ -4,8 +4,9 @@ Definitions, all over tasks that were applied:
 - attempts of a task: its retry count + 1. Failures therefore show when their task succeeds; what is failing
   now is to be asked of the queue.
 - first-attempt success: tasks applied by their first attempt / tasks applied.
+- duplicates: deliveries of a task whose outcome was already recorded, but for earlier attempts that ended
+  later: the task's attempts include those.
 - retry amplification: (attempts of applied tasks + duplicates) / tasks applied.
-- duplicates: deliveries of a task whose outcome was already recorded.
 - latency: commit minus the time that the creator enqueued it.
 """
 
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pushtasks.database import Database
-from pushtasks.entities import RetryStatistics
+from pushtasks.entities import TaskStatistics
 from pushtasks.tally import (
     RING_MINUTES,
+    SUMS,
     Tally,
     pack_minutes,
     pack_numbers,
@@ -43,21 +45,17 @@ class Statistics:
     since: datetime | None
 
 
-def minute_of(instant: datetime) -> int:
-    """The minute since 1970 that `instant` lies in."""
-    return int(instant.timestamp() // 60)
+def minute_of(moment: datetime) -> int:
+    """The minute since 1970 that `moment` lies in."""
+    return int(moment.timestamp() // 60)
 
 
-def add_to(entity: RetryStatistics, happened: Tally, now: datetime) -> None:
+def add_to(entity: TaskStatistics, happened: Tally, now: datetime) -> None:
     """Add what just happened to a slot's entity: to its total, and to this minute's place in the ring."""
     total = total_of(entity)
     total.add(happened)
-    entity.applied = total.applied
-    entity.applied_first_attempt = total.applied_first_attempt
-    entity.attempts = total.attempts
-    entity.most_attempts = total.most_attempts
-    entity.duplicates = total.duplicates
-    entity.rejected = total.rejected
+    for name in (*SUMS, "most_attempts"):
+        setattr(entity, name, getattr(total, name))
     entity.histograms = pack_numbers([*total.by_attempts, *total.by_latency])
     if entity.since is None:
         entity.since = now
@@ -71,35 +69,29 @@ def add_to(entity: RetryStatistics, happened: Tally, now: datetime) -> None:
     entity.minutes = pack_minutes(rows)
 
 
-def total_of(entity: RetryStatistics) -> Tally:
+def total_of(entity: TaskStatistics) -> Tally:
     numbers = unpack_numbers(entity.histograms)
-    total = Tally(
-        entity.applied,
-        entity.applied_first_attempt,
-        entity.attempts,
-        entity.most_attempts,
-        entity.duplicates,
-        entity.rejected,
-    )
+    total = Tally(most_attempts=entity.most_attempts, **{name: getattr(entity, name) for name in SUMS})
     if numbers:
         split = len(total.by_attempts)
         total.by_attempts, total.by_latency = numbers[:split], numbers[split:]
     return total
 
 
-def handler_of(entity: RetryStatistics) -> str:
+def task_of(entity: TaskStatistics) -> str:
+    """The kind of task that an entity counts."""
     return str(entity.key.id()).rpartition(":")[0]
 
 
 def read(database: Database, now: datetime) -> list[Statistics]:
     """The statistics of every handler that has any, by name. Needs a context."""
-    by_handler: dict[str, list[RetryStatistics]] = {}
-    for entity in database.run_query(RetryStatistics.query(), limit=_MOST_SLOT_ENTITIES):
-        by_handler.setdefault(handler_of(entity), []).append(entity)
+    by_handler: dict[str, list[TaskStatistics]] = {}
+    for entity in database.run_query(TaskStatistics.query(), limit=_MOST_SLOT_ENTITIES):
+        by_handler.setdefault(task_of(entity), []).append(entity)
     return [summed(handler, entities, now) for handler, entities in sorted(by_handler.items())]
 
 
-def summed(handler: str, entities: Iterable[RetryStatistics], now: datetime) -> Statistics:
+def summed(handler: str, entities: Iterable[TaskStatistics], now: datetime) -> Statistics:
     entities = list(entities)
     last = minute_of(now)
     minutes = {minute: Tally() for minute in range(last - RING_MINUTES + 1, last + 1)}

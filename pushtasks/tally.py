@@ -11,7 +11,7 @@ import math
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 ATTEMPT_BUCKETS = ("1", "2", "3", "4", "5-8", "9+")
@@ -22,7 +22,10 @@ LATENCY_BOUNDS_MS = tuple(10 ** (step / 5) for step in range(41))
 
 RING_MINUTES = 60
 
-_COLUMNS = 6 + len(ATTEMPT_BUCKETS) + len(LATENCY_BOUNDS_MS) + 1
+SUMS = ("applied", "applied_first_attempt", "attempts", "duplicates", "rejected", "gave_up")
+"""The numbers of a tally that are added up."""
+
+_COLUMNS = len(SUMS) + 1 + len(ATTEMPT_BUCKETS) + len(LATENCY_BOUNDS_MS) + 1
 
 
 @dataclass(slots=True)
@@ -32,9 +35,10 @@ class Tally:
     applied: int = 0
     applied_first_attempt: int = 0
     attempts: int = 0
-    most_attempts: int = 0
     duplicates: int = 0
     rejected: int = 0
+    gave_up: int = 0
+    most_attempts: int = 0
     by_attempts: list[int] = field(default_factory=lambda: [0] * len(ATTEMPT_BUCKETS))
     by_latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MS) + 1))
 
@@ -49,12 +53,9 @@ class Tally:
             self.by_latency[latency_bucket(latency_ms)] += 1
 
     def add(self, other: Tally) -> None:
-        self.applied += other.applied
-        self.applied_first_attempt += other.applied_first_attempt
-        self.attempts += other.attempts
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.most_attempts = max(self.most_attempts, other.most_attempts)
-        self.duplicates += other.duplicates
-        self.rejected += other.rejected
         self.by_attempts = [
             mine + theirs for mine, theirs in zip(self.by_attempts, other.by_attempts, strict=True)
         ]
@@ -94,24 +95,18 @@ class Tally:
         return None
 
     def row(self) -> list[int]:
-        return [
-            self.applied,
-            self.applied_first_attempt,
-            self.attempts,
-            self.most_attempts,
-            self.duplicates,
-            self.rejected,
-            *self.by_attempts,
-            *self.by_latency,
-        ]
+        sums = (getattr(self, name) for name in SUMS)
+        return [*sums, self.most_attempts, *self.by_attempts, *self.by_latency]
 
     @classmethod
-    def of_row(cls, row: Iterable[int]) -> Tally:
-        applied, first, attempts, most, duplicates, rejected, *histograms = row
-        split = len(ATTEMPT_BUCKETS)
-        return cls(
-            applied, first, attempts, most, duplicates, rejected, histograms[:split], histograms[split:]
-        )
+    def of_row(cls, row: Sequence[int]) -> Tally:
+        histograms = len(SUMS) + 1
+        split = histograms + len(ATTEMPT_BUCKETS)
+        *sums, most = row[:histograms]
+        tally = cls(most_attempts=most, by_attempts=list(row[histograms:split]), by_latency=list(row[split:]))
+        for name, number in zip(SUMS, sums, strict=True):
+            setattr(tally, name, number)
+        return tally
 
 
 def sum_of(tallies: Iterable[Tally]) -> Tally:
@@ -156,7 +151,7 @@ def pack_numbers(numbers: Iterable[int]) -> bytes:
 
 
 def unpack_numbers(blob: bytes | None) -> list[int]:
-    """What `pack_numbers` packed; nothing of nothing."""
+    """What `pack_numbers` packed; an empty list where nothing was."""
     if not blob:
         return []
     packed = array("Q", zlib.decompress(blob))

@@ -1,4 +1,4 @@
-"""Whether every increment gets counted, in words: OK, degraded or failing, and which rule says so."""
+"""Whether every task gets applied, in words: OK, degraded or failing, and which rule says so."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def judge(
     if statistics is None:
         findings.append(Finding(Level.FAILING, "Datastore does not answer: nothing can be applied or shown."))
     if queues is None:
-        findings.append(Finding(Level.FAILING, "Cloud Tasks does not answer: increments can't be enqueued."))
+        findings.append(Finding(Level.FAILING, "Cloud Tasks does not answer: nothing can be enqueued."))
     findings += _of_queues(queues or (), retrying, now)
     for handler in statistics or ():
         findings += _of_handler(handler)
@@ -62,10 +62,8 @@ def judge(
     if findings:
         return Verdict(findings[0].level, findings)
     if any(handler.total.applied for handler in statistics or ()):
-        return Verdict(
-            Level.OK, [Finding(Level.OK, "Every increment that arrives is counted; none waits long.")]
-        )
-    return Verdict(Level.OK, [Finding(Level.OK, "No increment has been applied yet, and none waits long.")])
+        return Verdict(Level.OK, [Finding(Level.OK, "Every task that arrives is applied; none waits long.")])
+    return Verdict(Level.OK, [Finding(Level.OK, "No task has been applied yet, and none waits long.")])
 
 
 def _of_queues(queues: Iterable[QueueFigures], listing: Listing | None, now: datetime) -> list[Finding]:
@@ -83,7 +81,9 @@ def _of_queues(queues: Iterable[QueueFigures], listing: Listing | None, now: dat
         elif waited_s >= DEGRADED_WAIT_S:
             level = Level.FAILING if waited_s >= FAILING_WAIT_S else Level.DEGRADED
             findings.append(
-                Finding(level, f"The oldest task in {queue.name} waits {int(waited_s // 60)} min.", "queues")
+                Finding(
+                    level, f"The oldest task in {queue.name} has waited {int(waited_s // 60)} min.", "queues"
+                )
             )
     return findings
 

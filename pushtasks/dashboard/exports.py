@@ -4,52 +4,38 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-from counters import reading
-from default.api import described, parse_prefix
 from pushtasks import kept_tasks
 from pushtasks.dashboard.handler import AdminReadHandler
-from pushtasks.dashboard.overview_page import percentiles
+from pushtasks.dashboard.overview_page import OverviewReader, percentiles
 from pushtasks.entities import KEPT
 from pushtasks.kept_tasks import parse_state
-from pushtasks.overview import Overview
+from pushtasks.overview import Overview, Panel
 from pushtasks.queue_control import wait_s
 from pushtasks.tally import ATTEMPT_BUCKETS, LATENCY_BOUNDS_MS, Tally
 
-_ROWS = 1000
+CSV_ROWS = 1000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-class StatisticsHandler(AdminReadHandler):
+class StatisticsHandler(OverviewReader):
     """GET /admin/statistics.json"""
 
     def get(self) -> None:
-        overview = self.process.dashboard.overview(
-            prefix=parse_prefix(self.query("prefix")), cursor=self.query("cursor") or None
-        )
-        self.json(as_json(overview))
+        overviews = self.service.overviews
+        self.json(as_json(overviews.overview(self.panel_query()), overviews.panels))
 
 
-class CountersCsvHandler(AdminReadHandler):
-    """GET /admin/counters.csv?prefix=&cursor=: up to 1,000 rows; the Link header leads to more."""
+class CsvHandler(AdminReadHandler):
+    """What answers in CSV, a page at a time; the Link header leads to the next."""
 
-    def get(self) -> None:
-        prefix = parse_prefix(self.query("prefix"))
-        cursor = self.query("cursor") or None
-        page = reading.page(self.process.database, prefix=prefix, cursor=cursor, size=_ROWS)
-        rows = [
-            (each.name, each.value, each.tasks_applied, each.tasks_retried, _iso(each.last_applied_at))
-            for each in page.counters
-        ]
-        names = ("counter", "value", "tasks_applied", "tasks_retried", "last_applied_at")
-        self._csv("counters", names, rows, {"prefix": prefix, "cursor": page.next_cursor or ""})
-
-    def _csv(
-        self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]], following: dict[str, str]
+    def csv(
+        self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]], following: Mapping[str, str]
     ) -> None:
+        """`following` are the next page's parameters; with an empty `cursor` there is no next page."""
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow(header)
@@ -61,13 +47,13 @@ class CountersCsvHandler(AdminReadHandler):
         self.text(out.getvalue(), content_type="text/csv; charset=utf-8")
 
 
-class KeptCsvHandler(CountersCsvHandler):
+class KeptCsvHandler(CsvHandler):
     """GET /admin/kept.csv?state=&reason=&cursor=: up to 1,000 rows; the Link header leads to more."""
 
     def get(self) -> None:
         state, reason = parse_state(self.query("state", KEPT)), self.query("reason")
         cursor = self.query("cursor") or None
-        page = kept_tasks.page(self.process.database, state, reason, cursor, size=_ROWS)
+        page = kept_tasks.page(self.service.database, state, reason, cursor, size=CSV_ROWS)
         rows = [
             (
                 each.name,
@@ -79,7 +65,7 @@ class KeptCsvHandler(CountersCsvHandler):
                 each.queue,
                 each.path,
                 each.payload.decode("utf-8", "backslashreplace"),
-                _iso(each.rejected_at),
+                iso(each.kept_at),
                 each.replacement or "",
             )
             for each in page.tasks
@@ -94,19 +80,19 @@ class KeptCsvHandler(CountersCsvHandler):
             "queue",
             "path",
             "payload",
-            "rejected_at",
+            "kept_at",
             "replacement",
         )
         following = {"state": state, "reason": reason, "cursor": page.next_cursor or ""}
-        self._csv("kept", names, rows, following)
+        self.csv("kept", names, rows, following)
 
 
-def as_json(overview: Overview) -> dict[str, object]:
+def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
     """Everything on the first screen, as JSON; null for what could not be read."""
-    retrying, kept, counters = overview.retrying, overview.kept, overview.counters
+    retrying, kept = overview.retrying, overview.kept
     is_counted = overview.statistics is not None
     return {
-        "at": _iso(overview.at),
+        "at": iso(overview.at),
         "verdict": {
             "level": overview.verdict.level,
             "findings": [
@@ -114,7 +100,7 @@ def as_json(overview: Overview) -> dict[str, object]:
                 for finding in overview.verdict.findings
             ],
         },
-        "since": _iso(overview.since),
+        "since": iso(overview.since),
         "total": tally_as_json(overview.total) if is_counted else None,
         "last_hour": tally_as_json(overview.last_hour) if is_counted else None,
         "handlers": None
@@ -122,7 +108,7 @@ def as_json(overview: Overview) -> dict[str, object]:
         else [
             {
                 "handler": each.handler,
-                "since": _iso(each.since),
+                "since": iso(each.since),
                 "total": tally_as_json(each.total),
                 "last_hour": tally_as_json(each.last_hour),
             }
@@ -150,7 +136,7 @@ def as_json(overview: Overview) -> dict[str, object]:
                 "rate_per_s": queue.rate_per_s,
                 "most_concurrent": queue.most_concurrent,
                 "waiting": queue.waiting,
-                "next_due": _iso(queue.next_due),
+                "next_due": iso(queue.next_due),
                 "oldest_wait_s": round(wait_s(queue, retrying, overview.at), 1),
                 "in_flight": queue.in_flight,
                 "executed_last_minute": queue.executed_last_minute,
@@ -163,15 +149,15 @@ def as_json(overview: Overview) -> dict[str, object]:
         else {
             "count": len(retrying.tasks),
             "is_partial": retrying.is_partial,
-            "listed_at": _iso(retrying.at),
+            "listed_at": iso(retrying.at),
             "soonest": [
                 {
                     "task": task.name,
                     "queue": task.queue,
                     "attempts": task.attempts,
                     "last_status": task.last_status,
-                    "next_try": _iso(task.next_try),
-                    "created_at": _iso(task.created_at),
+                    "next_try": iso(task.next_try),
+                    "created_at": iso(task.created_at),
                 }
                 for task in retrying.tasks[:20]
             ],
@@ -182,13 +168,16 @@ def as_json(overview: Overview) -> dict[str, object]:
             "count": kept.kept,
             "reasons": [{"reason": group.reason, "count": group.count} for group in kept.groups],
         },
-        "counters": None if counters is None else [described(each) for each in counters.counters],
-        "next": None if counters is None else counters.next_cursor,
+        "panels": {
+            panel.name: panel.as_json(found) if found is not None else None
+            for panel in panels
+            for found in (overview.panels[panel.name],)
+        },
         "actions": None
         if overview.actions is None
         else [
             {
-                "at": _iso(action.at),
+                "at": iso(action.at),
                 "who": action.who,
                 "action": action.action,
                 "target": action.target,
@@ -209,6 +198,7 @@ def tally_as_json(tally: Tally) -> dict[str, object]:
         "most_attempts": tally.most_attempts,
         "duplicates": tally.duplicates,
         "rejected": tally.rejected,
+        "gave_up": tally.gave_up,
         "first_attempt_success": tally.first_attempt_success,
         "retry_amplification": tally.retry_amplification,
         "attempts_histogram": dict(zip(ATTEMPT_BUCKETS, tally.by_attempts, strict=True)),
@@ -222,7 +212,7 @@ def tally_as_json(tally: Tally) -> dict[str, object]:
     }
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 

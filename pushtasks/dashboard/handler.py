@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pushtasks import admin_actions
 from pushtasks.admin_actions import Action
-from pushtasks.delivery import TaskFailure
+from pushtasks.errors import TaskFailure, in_full
 from pushtasks.logs import about
 from pushtasks.trust import is_cross_site, may_change
 from pushtasks.web.handler import Handler, ReadHandler, answer_problem
@@ -24,7 +24,7 @@ class AdminHandler(Handler):
 
     @property
     def may_change(self) -> bool:
-        return may_change(self.caller, self.process.settings)
+        return may_change(self.caller, self.service.settings)
 
     def dispatch(self) -> None:
         try:
@@ -35,7 +35,7 @@ class AdminHandler(Handler):
             super().dispatch()
 
     def _let_in(self) -> None:
-        if not self.process.settings.on_app_engine:
+        if not self.service.settings.on_app_engine:
             raise Problem(
                 403,
                 "Nobody can be let in here: who is asking is told by App Engine (or localcloud), and GAE_ENV "
@@ -48,7 +48,9 @@ class AdminHandler(Handler):
                 raise Problem(403, "This must be sent from the dashboard's own page. Open it and try again.")
             if not self.may_change:
                 raise Problem(
-                    403, f"{self.caller.email} may look, but not change anything (COUNTER_EDITORS)."
+                    403,
+                    f"{self.caller.email} may look, but not change anything "
+                    f"({self.service.settings.variable_of('editors')}).",
                 )
 
     def admin_page(self, template: str, status: int = 200, **values: object) -> None:
@@ -58,8 +60,9 @@ class AdminHandler(Handler):
             status,
             may_change=self.may_change,
             did=self._did(),
-            now=self.process.clock(),
+            now=self.service.clock(),
             here=self.request.path_qs,
+            panel_links=[link for panel in self.service.overviews.panels for link in panel.links],
             **values,
         )
 
@@ -71,10 +74,10 @@ class AdminHandler(Handler):
         if not _OWN_PAGE.fullmatch(back):
             back = "/admin"
         try:
-            now = self.process.clock()
-            entry = admin_actions.record(self.process.database, now, who, action, target, count, result)
+            now = self.service.clock()
+            entry = admin_actions.record(self.service.database, now, who, action, target, count, result)
         except TaskFailure as failure:
-            log.error("The admin action above is not in the trail: %s", failure)
+            log.error("The admin action above is not in the trail: %s", in_full(failure))
             self.see_other(back)
         else:
             path, _, query = back.partition("?")
@@ -85,7 +88,7 @@ class AdminHandler(Handler):
         """What this browser's last form did, as the trail tells it."""
         entry = self.query("did")
         try:
-            return admin_actions.find(self.process.database, entry) if entry else None
+            return admin_actions.find(self.service.database, entry) if entry else None
         except TaskFailure:
             return None
 

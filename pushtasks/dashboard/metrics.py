@@ -17,15 +17,15 @@ class MetricsHandler(AdminReadHandler):
     """GET /admin/metrics"""
 
     def get(self) -> None:
-        text = metrics(self.process.dashboard.overview())
+        text = metrics(self.service.overviews.overview())
         self.text(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def metrics(overview: Overview) -> str:
-    """What could be read; `counter_up` says of each source whether it could."""
+    """What could be read; `pushtasks_up` says of each source whether it could."""
     sources = {"datastore": overview.statistics, "queues": overview.queues}
     up: list[Sample] = [({"source": name}, float(found is not None)) for name, found in sources.items()]
-    lines = [*_metric("counter_up", "gauge", "Whether the source answers.", up)]
+    lines = [*_metric("pushtasks_up", "gauge", "Whether the source answers.", up)]
     for name, help_text, value in _OF_TALLY:
         totals: list[Sample] = [
             ({"handler": each.handler}, value(each.total)) for each in overview.statistics or ()
@@ -40,35 +40,40 @@ def metrics(overview: Overview) -> str:
     if overview.retrying is not None:
         between: list[Sample] = [({}, len(overview.retrying.tasks))]
         lines += _metric(
-            "counter_tasks_between_retries",
+            "pushtasks_between_retries",
             "gauge",
             "Tasks that failed and wait for another attempt, of the first 1,000 listed of each queue.",
             between,
         )
-    if overview.kept is not None:
+    if overview.kept is not None and overview.kept.kept is not None:
         kept: list[Sample] = [({}, overview.kept.kept)]
-        lines += _metric("counter_tasks_kept", "gauge", "Kept tasks to decide on, up to 1,000.", kept)
+        lines += _metric("pushtasks_kept", "gauge", "Kept tasks to decide on, up to 1,000.", kept)
     return "\n".join(lines) + "\n"
 
 
 _OF_TALLY: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
-    ("counter_tasks_applied_total", "Tasks applied.", lambda tally: tally.applied),
+    ("pushtasks_applied_total", "Tasks applied.", lambda tally: tally.applied),
     (
-        "counter_tasks_applied_first_attempt_total",
+        "pushtasks_applied_first_attempt_total",
         "Tasks applied by their first attempt.",
         lambda tally: tally.applied_first_attempt,
     ),
-    ("counter_task_attempts_total", "Attempts of applied tasks.", lambda tally: tally.attempts),
-    ("counter_duplicates_suppressed_total", "Deliveries of settled tasks.", lambda tally: tally.duplicates),
-    ("counter_tasks_rejected_total", "Tasks that can never be applied.", lambda tally: tally.rejected),
+    ("pushtasks_attempts_total", "Attempts of applied tasks.", lambda tally: tally.attempts),
+    (
+        "pushtasks_duplicates_suppressed_total",
+        "Deliveries of recorded tasks.",
+        lambda tally: tally.duplicates,
+    ),
+    ("pushtasks_rejected_total", "Tasks that can never be applied.", lambda tally: tally.rejected),
+    ("pushtasks_gave_up_total", "Tasks that failed too often.", lambda tally: tally.gave_up),
 )
 
 _OF_QUEUE: tuple[tuple[str, str, Callable[[QueueFigures, Overview], float]], ...] = (
-    ("counter_queue_running", "Whether the queue delivers.", lambda queue, _: queue.is_running),
-    ("counter_queue_tasks", "Tasks in the queue, estimated.", lambda queue, _: queue.waiting),
-    ("counter_queue_in_flight", "Deliveries under way, estimated.", lambda queue, _: queue.in_flight),
+    ("pushtasks_queue_running", "Whether the queue delivers.", lambda queue, _: queue.is_running),
+    ("pushtasks_queue_tasks", "Tasks in the queue, estimated.", lambda queue, _: queue.waiting),
+    ("pushtasks_queue_in_flight", "Deliveries under way, estimated.", lambda queue, _: queue.in_flight),
     (
-        "counter_queue_oldest_wait_seconds",
+        "pushtasks_queue_oldest_wait_seconds",
         "How long the oldest task has waited, estimated.",
         lambda queue, overview: wait_s(queue, overview.retrying, overview.at),
     ),
@@ -76,7 +81,7 @@ _OF_QUEUE: tuple[tuple[str, str, Callable[[QueueFigures, Overview], float]], ...
 
 
 def _latency(statistics: Iterable[Statistics]) -> list[str]:
-    name = "counter_task_latency_seconds"
+    name = "pushtasks_latency_seconds"
     lines = [
         f"# HELP {name} From enqueueing to the commit; without a sum, because only buckets are kept.",
         f"# TYPE {name} histogram",

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from counters.increment import InvalidPayload
-from default.api import parse_prefix
 from pushtasks.dashboard.charts import Bar, Chart, Mark, bars
-from pushtasks.dashboard.figures import milliseconds, minute_utc, whole
 from pushtasks.dashboard.handler import AdminReadHandler
+from pushtasks.errors import Rejected
 from pushtasks.queue_control import wait_s
 from pushtasks.tally import ATTEMPT_BUCKETS, LATENCY_BOUNDS_MS, Tally
+from pushtasks.web.figures import milliseconds, minute_utc, whole
 
 WINDOWS = {"hour": "last hour", "start": "since start"}
 
@@ -41,23 +40,32 @@ class Drawn:
     rows: Sequence[tuple[str | datetime, list[int]]]
 
 
-class OverviewHandler(AdminReadHandler):
+class OverviewReader(AdminReadHandler):
+    """What reads the first screen."""
+
+    def panel_query(self) -> dict[str, str]:
+        """The panels' parameters, as this request gives them."""
+        wanted = [name for panel in self.service.overviews.panels for name in panel.parameters]
+        return {name: self.query(name) for name in wanted}
+
+
+class OverviewHandler(OverviewReader):
     """GET /admin is the page; GET /admin/live the part of it that changes, for script to put in place."""
 
     def get(self) -> None:
-        problem = ""
-        prefix, cursor = self.query("prefix"), self.query("cursor") or None
+        problem, panel_query = "", self.panel_query()
         try:
-            overview = self.process.dashboard.overview(prefix=parse_prefix(prefix), cursor=cursor)
-        except InvalidPayload as bad:
+            overview = self.service.overviews.overview(panel_query)
+        except Rejected as bad:
             problem = bad.sentence
-            overview = self.process.dashboard.overview()
+            overview = self.service.overviews.overview()
         window = "start" if self.query("window") == "start" else "hour"
         tally = overview.total if window == "start" else overview.last_hour
-        query = {"prefix": prefix, "cursor": cursor or "", "window": window if window != "hour" else ""}
+        query = {**panel_query, "window": window if window != "hour" else ""}
         self.admin_page(
             "admin/_overview.html" if self.request.path == "/admin/live" else "admin/overview.html",
             overview=overview,
+            panels=self.service.overviews.panels,
             queue_wait_s=lambda queue: wait_s(queue, overview.retrying, overview.at),
             window=window,
             windows=WINDOWS,
@@ -68,8 +76,7 @@ class OverviewHandler(AdminReadHandler):
             percentiles=percentiles(tally),
             fewest_samples=FEWEST_SAMPLES,
             outcomes=OUTCOMES,
-            prefix=prefix,
-            cursor=cursor,
+            query=query,
             problem=problem,
             live=address("/admin/live", query),
             back=address("/admin", query),

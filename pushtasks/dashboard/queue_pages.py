@@ -8,7 +8,7 @@ from pushtasks.web.problems import Problem
 
 class _QueueHandler(AdminHandler):
     def queue_of(self, name: str) -> str:
-        if name not in self.process.settings.all_queues:
+        if name not in self.service.control.names:
             raise Problem(404, f"There is no queue {name!r} here.", field="queue", value=name)
         return name
 
@@ -18,7 +18,7 @@ class PauseHandler(_QueueHandler):
 
     def post(self, name: str) -> None:
         queue = self.queue_of(name)
-        self.process.control.pause(queue)
+        self.service.control.pause(queue)
         self.done("pause", f"queue {queue}", 1, "paused: tasks are taken in, and none is delivered")
 
 
@@ -27,7 +27,7 @@ class ResumeHandler(_QueueHandler):
 
     def post(self, name: str) -> None:
         queue = self.queue_of(name)
-        self.process.control.resume(queue)
+        self.service.control.resume(queue)
         self.done("resume", f"queue {queue}", 1, "running")
 
 
@@ -36,18 +36,18 @@ class PurgeHandler(_QueueHandler):
 
     def get(self, name: str) -> None:
         queue = self.queue_of(name)
-        [figures] = [each for each in self.process.control.figures() if each.name == queue]
+        [figures] = [each for each in self.service.control.figures() if each.name == queue]
         self.admin_page("admin/purge.html", queue=figures, typed=None)
 
     def post(self, name: str) -> None:
         queue = self.queue_of(name)
-        figures = {each.name: each for each in self.process.control.figures()}[queue]
+        figures = {each.name: each for each in self.service.control.figures()}[queue]
         typed = self.field("typed").strip()
         if typed != queue:
             self.admin_page("admin/purge.html", 400, queue=figures, typed=typed)
             return
-        self.process.control.purge(queue)
-        self.process.dashboard.tasks_changed()
+        self.service.control.purge(queue)
+        self.service.overviews.tasks_changed()
         self.done(
             "purge", f"queue {queue}", figures.waiting, "purged; the number is the queue's own estimate"
         )

@@ -12,13 +12,13 @@ class RetryingHandler(AdminReadHandler):
     """GET /admin/retrying"""
 
     def get(self) -> None:
-        self.admin_page("admin/retrying.html", listing=self.process.dashboard.between_retries())
+        self.admin_page("admin/retrying.html", listing=self.service.overviews.between_retries())
 
 
 class _TaskHandler(AdminHandler):
     def task_of(self, queue: str, name: str) -> tuple[str, str]:
-        """Queue and task of the address. Raises Problem or InvalidPayload for what is none."""
-        if queue not in self.process.settings.all_queues:
+        """Queue and task of the address. Raises Problem or Rejected for what is none."""
+        if queue not in self.service.control.names:
             raise Problem(404, f"There is no queue {queue!r} here.", field="queue", value=queue)
         return queue, parse_task_name(name)
 
@@ -28,8 +28,8 @@ class RunNowHandler(_TaskHandler):
 
     def post(self, queue: str, name: str) -> None:
         queue, name = self.task_of(queue, name)
-        found = self.process.control.run(queue, name)
-        self.process.dashboard.tasks_changed()
+        found = self.service.control.run(queue, name)
+        self.service.overviews.tasks_changed()
         result = "tried" if found else "not there any more: applied, or deleted before"
         self.done("run now", f"task {name}", int(found), result)
 
@@ -40,19 +40,19 @@ class DeleteHandler(_TaskHandler):
     def get(self, queue: str, name: str) -> None:
         queue, name = self.task_of(queue, name)
         self.admin_page(
-            "admin/delete.html", queue=queue, name=name, task=self.process.control.get(queue, name)
+            "admin/delete.html", queue=queue, name=name, task=self.service.control.get(queue, name)
         )
 
     def post(self, queue: str, name: str) -> None:
         queue, name = self.task_of(queue, name)
         count, result = deletion.delete_pending(
-            self.process.database,
-            self.process.control,
+            self.service.database,
+            self.service.control,
             queue,
             name,
             who=self.caller.email,
-            now=self.process.clock(),
-            record_life=self.process.settings.record_life,
+            now=self.service.clock(),
+            record_life=self.service.settings.record_life,
         )
-        self.process.dashboard.tasks_changed()
+        self.service.overviews.tasks_changed()
         self.done("delete", f"task {name}", count, result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pushtasks.dashboard import (
-    counter_page,
     exports,
     kept_pages,
     metrics,
@@ -17,17 +16,15 @@ ADMIN_ROUTES = [
     ("/admin/live", overview_page.OverviewHandler),
     ("/admin/statistics.json", exports.StatisticsHandler),
     ("/admin/metrics", metrics.MetricsHandler),
-    ("/admin/counters.csv", exports.CountersCsvHandler),
-    ("/admin/counters/([^/]+)", counter_page.CounterPageHandler),
     ("/admin/retrying", retrying.RetryingHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/run", retrying.RunNowHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/delete", retrying.DeleteHandler),
     ("/admin/kept", kept_pages.KeptHandler),
     ("/admin/kept.csv", exports.KeptCsvHandler),
     ("/admin/kept/task", kept_pages.KeptTaskHandler),
-    ("/admin/kept/all", kept_pages.SettleAllHandler),
-    ("/admin/kept/selected", kept_pages.SettleSelectedHandler),
-    ("/admin/kept/edited", kept_pages.SettleEditedHandler),
+    ("/admin/kept/all", kept_pages.AllHandler),
+    ("/admin/kept/selected", kept_pages.SelectedHandler),
+    ("/admin/kept/edited", kept_pages.EditedHandler),
     ("/admin/queues/([^/]+)/pause", queue_pages.PauseHandler),
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),

@@ -6,22 +6,19 @@ import json
 import logging
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import webapp2
 from webob.exc import HTTPException
 
-from counters.increment import InvalidPayload
-from counters.limits import holds_a_key
-from pushtasks.payload import charset_of
-from pushtasks.trust import Caller, caller_of, is_cross_site
-from pushtasks.web.page_requests import BODY
+from pushtasks.errors import Rejected, in_full
+from pushtasks.names import parse_idempotency_key
+from pushtasks.payload import charset_of, json_of, kind_of
+from pushtasks.trust import Caller, caller_of
+from pushtasks.web.page_requests import BODY, CONTENT_TYPE
 from pushtasks.web.pages import render
 from pushtasks.web.problems import Problem, problem_of, rendered
-
-if TYPE_CHECKING:
-    from default.process import DefaultProcess
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +27,9 @@ class Handler(webapp2.RequestHandler):
     """Parses a request, calls the domain once, renders."""
 
     @property
-    def process(self) -> DefaultProcess:
-        return self.app.config["process"]  # type: ignore[no-any-return]
+    def service(self) -> Any:
+        """The application's `Service`."""
+        return self.app.config["service"]
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -44,73 +42,73 @@ class Handler(webapp2.RequestHandler):
 
     @cached_property
     def caller(self) -> Caller:
-        return caller_of(self.headers, self.process.settings)
+        return caller_of(self.headers, self.service.settings)
 
     @property
     def body(self) -> bytes:
         return self.request.environ[BODY]  # type: ignore[no-any-return]
 
+    @property
+    def content_type(self) -> str:
+        return self.request.environ[CONTENT_TYPE]  # type: ignore[no-any-return]
+
     @cached_property
     def form(self) -> dict[str, list[str]]:
-        """A form's values by name. Raises InvalidPayload for a body that is no form."""
-        content_type = self.request.environ.get("CONTENT_TYPE", "")
-        if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-            raise InvalidPayload("Content-Type", content_type, "application/x-www-form-urlencoded")
-        charset_of(content_type)
+        """A form's values by name. Raises Rejected for a body that is no form."""
+        if kind_of(self.content_type) != "application/x-www-form-urlencoded":
+            raise Rejected("Content-Type", self.content_type, "application/x-www-form-urlencoded")
+        charset_of(self.content_type)
         fields: dict[str, list[str]] = {}
         try:
             text = self.body.decode("ascii")
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=2000)
         except ValueError:
-            raise InvalidPayload("body", self.body[:80], "percent-encoded UTF-8") from None
+            raise Rejected("body", self.body[:80], "percent-encoded UTF-8") from None
         for name, value in pairs:
             fields.setdefault(name, []).append(value)
         return fields
 
     def field(self, name: str, default: str = "") -> str:
-        """One value of the form. Raises InvalidPayload if it is given twice."""
+        """One value of the form. Raises Rejected if it is given twice."""
         values = self.form.get(name, [default])
         if len(values) > 1:
-            raise InvalidPayload(name, values, "one value")
+            raise Rejected(name, values, "one value")
         return values[0]
+
+    def json_object(self, expected: str, bare_list: str = "") -> dict[str, Any]:
+        """The JSON object in the body. Raises Rejected if there is none.
+
+        With `bare_list`, a list alone stands for the object that has it as this member.
+        """
+        if kind_of(self.content_type) != "application/json":
+            raise Rejected("Content-Type", self.content_type or None, "application/json")
+        value = json_of(self.body, charset_of(self.content_type))
+        if isinstance(value, list) and bare_list:
+            return {bare_list: value}
+        if not isinstance(value, dict):
+            raise Rejected("body", value, expected)
+        return value
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The request's key, None if it has none. Raises Rejected for one that can't be used."""
+        return parse_idempotency_key(self.request.environ.get("HTTP_IDEMPOTENCY_KEY"))
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.GET.get(name, default)  # type: ignore[no-any-return]
 
     def dispatch(self) -> None:
-        with self.process.database.context():
+        with self.service.database.context():
             super().dispatch()
 
     def handle_exception(self, error: Exception, debug: bool) -> None:  # noqa: ARG002 - webapp2's signature
         answer_problem(self.request, self.response, error)
 
-    def require_increment_rights(self, *, by_page: bool = False) -> None:
-        """Raises Problem if the settings close the API to this caller."""
-        settings = self.process.settings
-        if settings.api_access == "open" or self._may_increment_as_admin():
-            return
-        if settings.api_access == "key" and not by_page:
-            if holds_a_key(self.headers.get("authorization", ""), settings):
-                return
-            raise Problem(
-                401,
-                "Only holders of an API key may increment. Expected the header Authorization: Bearer KEY.",
-                headers={"WWW-Authenticate": "Bearer"},
-                field="Authorization",
-                expected="Bearer KEY",
-            )
-        raise Problem(403, "Only administrators may increment here. Sign in as one.")
-
-    def _may_increment_as_admin(self) -> bool:
-        """An administrator's browser may be made to send requests by another site's page: not those."""
-        from_elsewhere = "sec-fetch-site" in self.headers or "origin" in self.headers
-        return self.caller.is_admin and not (from_elsewhere and is_cross_site(self.headers))
-
     def json(self, value: Any, status: int = 200) -> None:
         self._answer(status, "application/json", json.dumps(value).encode())
 
     def page(self, template: str, status: int = 200, **values: object) -> None:
-        html = render(template, caller=self.caller, settings=self.process.settings, **values)
+        html = render(template, caller=self.caller, settings=self.service.settings, **values)
         self._answer(status, "text/html; charset=utf-8", html.encode())
 
     def text(self, text: str, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> None:
@@ -143,7 +141,7 @@ def answer_problem(request: webapp2.Request, response: webapp2.Response, error: 
         log.error("Failed: %s %s", request.method, request.path, exc_info=error)
         problem = Problem(500, "This failed for a reason that is in the log.")
     elif problem.status >= 500:
-        log.warning("%s %s: %s", request.method, request.path, problem.detail)
+        log.warning("%s %s: %s", request.method, request.path, in_full(error))
     status, headers, body = rendered(problem, request.environ.get("HTTP_ACCEPT", ""))
     response.status = status
     for name, value in headers:

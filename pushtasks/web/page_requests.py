@@ -1,8 +1,9 @@
 """Requests on their way in and answers on their way out, around webapp2.
 
-webapp2 answers some requests with a 500 (a path with %ff, a query that is not UTF-8, an unknown charset, a
-multipart body without a boundary): they are answered here, with what was wrong. Bodies are read here, up to
-the limit. Every answer gets the security headers here, so that none can be forgotten.
+webapp2 answers some requests with a 500 (a path with %ff, a query that is not UTF-8): they are answered here,
+with what was wrong. It never sees the Content-Type, whose charset it would look up; handlers judge that.
+Bodies are read here, up to the limit. Every answer gets the security headers here, so that none can be
+forgotten.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from counters.increment import InvalidPayload
 from pushtasks import logs
-from pushtasks.payload import boundary_of, charset_of
+from pushtasks.errors import Rejected
 from pushtasks.trust import SECURITY_HEADERS
 from pushtasks.web.problems import Problem, invalid, rendered
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-BODY = "default.body"
+BODY, CONTENT_TYPE = "pushtasks.body", "pushtasks.content_type"
 
 _ON_EVERY_ANSWER = list(SECURITY_HEADERS.items())
 _OURS = frozenset(name.lower() for name in SECURITY_HEADERS)
@@ -40,12 +40,14 @@ def guard(application: WSGIApplication, most_body_bytes: int) -> WSGIApplication
         try:
             _check_readable(environ)
             body = _read_body(environ, most_body_bytes)
-        except InvalidPayload as unreadable:
+        except Rejected as unreadable:
             problem = invalid(unreadable)
         except Problem as too_large:
             problem = too_large
         else:
             environ[BODY] = body
+            environ[CONTENT_TYPE] = environ.get("CONTENT_TYPE", "")
+            environ["CONTENT_TYPE"] = "application/octet-stream"
             environ["wsgi.input"] = BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
             return application(environ, start)
@@ -64,36 +66,32 @@ def _as_sent(name: str, value: str) -> tuple[str, str]:
 
 
 def _check_readable(environ: WSGIEnvironment) -> None:
-    """Raises InvalidPayload for what webapp2 can't decode."""
+    """Raises Rejected for what webapp2 can't decode."""
     path = environ["PATH_INFO"]
     if not path.isascii():
         try:
             path.encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:
-            raise InvalidPayload("path", path, "percent-encoded UTF-8") from None
+            raise Rejected("path", path, "percent-encoded UTF-8") from None
     query = environ.get("QUERY_STRING")
     if query:
         try:
             unquote_to_bytes(query.encode("latin-1")).decode("utf-8")
         except UnicodeDecodeError:
-            raise InvalidPayload("query string", query, "percent-encoded UTF-8") from None
-    content_type = environ.get("CONTENT_TYPE", "")
-    if "charset" in content_type.lower():
-        charset_of(content_type)
-    if content_type.lower().startswith("multipart/"):
-        boundary_of(content_type)
+            raise Rejected("query string", query, "percent-encoded UTF-8") from None
 
 
 def _read_body(environ: WSGIEnvironment, most: int) -> bytes:
     """The whole body. Raises Problem if there is more than `most` bytes of it."""
     declared = environ.get("CONTENT_LENGTH")
     if declared:
-        length = int(declared)  # the server has seen to it that it is a number
-        if length > most:
+        if not (declared.isascii() and declared.isdigit()):
+            raise Rejected("Content-Length", declared, "a whole number")
+        if len(declared.lstrip("0")) > len(str(most)) or (length := int(declared)) > most:
             raise _too_large(most)
         body: bytes = environ["wsgi.input"].read(length) if length else b""
         if len(body) < length:
-            raise InvalidPayload("body", f"{len(body)} bytes", f"the {length} bytes that Content-Length says")
+            raise Rejected("body", f"{len(body)} bytes", f"the {length} bytes that Content-Length says")
         return body
     if environ.get("wsgi.input_terminated"):
         # A chunked body: the server says where it ends.

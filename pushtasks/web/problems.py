@@ -6,11 +6,8 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from counters.increment import InvalidPayload
-from counters.limits import TooManyCounters
-from pushtasks.delivery import TaskFailure
-from pushtasks.enqueue import KeyReused
-from pushtasks.queues import OutcomeUnknown, QueueRefused
+from pushtasks.enqueue import Enqueued, State
+from pushtasks.errors import DatastoreRefused, KeyReused, OutcomeUnknown, QueueRefused, Rejected, TaskFailure
 from pushtasks.web.pages import render
 
 
@@ -38,7 +35,7 @@ class Problem(Exception):
         return render("error.html", title=self.title, status=self.status, detail=self.detail).encode()
 
 
-def invalid(problem: InvalidPayload, status: int = 400) -> Problem:
+def invalid(problem: Rejected, status: int = 400) -> Problem:
     return Problem(
         status, problem.sentence, field=problem.field, value=problem.given, expected=problem.expected
     )
@@ -49,7 +46,7 @@ def problem_of(error: Exception) -> Problem | None:
     match error:
         case Problem():
             return error
-        case InvalidPayload():
+        case Rejected():
             return invalid(error)
         case KeyReused():
             return Problem(
@@ -59,14 +56,8 @@ def problem_of(error: Exception) -> Problem | None:
                 field="Idempotency-Key",
                 expected="the payload that the key was first used with, or a new key",
             )
-        case TooManyCounters():
-            return Problem(
-                403,
-                str(error),
-                field="counter",
-                value=error.counter,
-                expected="the name of a counter that exists",
-            )
+        case DatastoreRefused():
+            return Problem(500, f"{error}. The log says why.")
         case TaskFailure() | OutcomeUnknown():
             return Problem(
                 503, f"{str(error).rstrip('.')}. Try again in a moment.", headers={"Retry-After": "2"}
@@ -74,6 +65,30 @@ def problem_of(error: Exception) -> Problem | None:
         case QueueRefused():
             return Problem(500, f"The task queue refused: {error}")
     return None
+
+
+def not_enqueued(answer: Enqueued) -> Problem:
+    """What to say when a task may not be there."""
+    if answer.state is State.UNKNOWN:
+        return Problem(
+            503,
+            f"{answer.detail}, so the task {answer.task} may be enqueued or not. "
+            f"Ask for it at /api/tasks/{answer.task}, or repeat the request if it had an Idempotency-Key.",
+            headers={"Retry-After": "2"},
+            task=answer.task,
+            state=answer.state,
+        )
+    if answer.state is State.REMOVED:
+        return Problem(
+            409,
+            f"The task {answer.task} of this Idempotency-Key was removed from its queue (purged, or deleted "
+            "there) and has not been applied. Nothing was enqueued. Send it under a new key.",
+            field="Idempotency-Key",
+            expected="a new key",
+            task=answer.task,
+            state=answer.state,
+        )
+    return Problem(500, f"The task queue refused: {answer.detail}", task=answer.task, state=answer.state)
 
 
 def wants_page(accept: str) -> bool:

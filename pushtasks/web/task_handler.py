@@ -1,83 +1,40 @@
-"""TaskHandler: what every handler of a task queue needs, so that a new one is only its own work.
-
-A subclass names itself, parses a payload and says what to write. From here it gets the guard of its URL,
-each task applied exactly once, answers that make the queue do the right thing, rejected tasks kept for a
-person, retry statistics, and its rows on the dashboard.
-"""
+"""TaskHandler: answers a delivery with what came of it, so that the queue does the right thing next."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
 
 import webapp2
 
-from pushtasks.delivery import DatastoreUnavailable, TaskFailure, TaskInfo
+from pushtasks.delivery import Delivery, handler_of
+from pushtasks.errors import DatastoreUnavailable, PushTasksError, in_full
 from pushtasks.logs import about
-from pushtasks.transaction import Work
+from pushtasks.task import Kinds
 from pushtasks.trust import SECURITY_HEADERS, Caller, caller_of
 from pushtasks.web import task_requests
-from pushtasks.worker_process import WorkerProcess
-
-if TYPE_CHECKING:
-    from google.cloud import ndb
+from pushtasks.worker import Worker
 
 log = logging.getLogger(__name__)
 
 
 class TaskHandler(webapp2.RequestHandler):
-    """Answers POST with a task's outcome: 2xx once it is settled, 503 or 500 to have it delivered again."""
+    """POST: a delivery by the queue, answered once it is settled, or 503 or 500 to have it delivered again.
 
-    name: ClassVar[str]
-    """The handler's name: its tasks go to /NAME, and it is in the keys of its records and statistics.
-
-    Never change it once deployed.
+    One class serves every kind of task: the path says which. A kind that answers more than its deliveries,
+    such as a form to run it by hand, has a subclass (`task_routes`).
     """
 
-    most_grouped: ClassVar[int] = 1
-    """The most tasks that one transaction may apply; see `work`."""
-
-    @classmethod
-    def parse(cls, task: TaskInfo) -> Any:
-        """The payload, in plain values: there is no Datastore context yet.
-
-        Raises InvalidPayload if the task can never be applied: it is kept as rejected.
-        """
-        return task.body
-
-    @classmethod
-    def reads(cls, payload: Any) -> Iterable[ndb.Key]:
-        """What `apply` will get, to be read together with the task's record: one call instead of several."""
-        return ()
-
-    @classmethod
-    def apply(cls, payload: Any, task: TaskInfo) -> Iterable[ndb.Model]:
-        """Inside the transaction: get what the task changes, and return the entities to write.
-
-        Runs again if the transaction has to; so it does nothing that can't be taken back.
-
-        Raises InvalidPayload, before it puts anything, if what it finds forbids the task for good (a seat is
-        sold): it is kept as rejected. Whatever else it raises is answered 500: the queue delivers again.
-        """
-        raise NotImplementedError(f"{cls.__name__} does not say what a task of its changes.")
-
-    @classmethod
-    def work(cls, process: WorkerProcess) -> Work[Any]:
-        """What the tasks do. To apply many in one transaction, return Work of your own."""
-        if cls.most_grouped > 1:
-            # Two tasks that both find nothing would each write it anew: the second over the first.
-            raise TypeError(
-                f"{cls.__name__}.most_grouped is {cls.most_grouped}, so it needs Work of its own."
-            )
-        return _OneByOne(cls)
+    @property
+    def worker(self) -> Worker:
+        return self.app.config["worker"]  # type: ignore[no-any-return]
 
     @property
-    def process(self) -> WorkerProcess:
-        return self.app.config["process"]  # type: ignore[no-any-return]
+    def task(self) -> str:
+        """The kind of task that this request's path names."""
+        return handler_of(self.request.environ[task_requests.PATH])
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -86,25 +43,29 @@ class TaskHandler(webapp2.RequestHandler):
 
     @cached_property
     def caller(self) -> Caller:
-        return caller_of(self.headers, self.process.settings)
+        return caller_of(self.headers, self.worker.settings)
 
     def post(self) -> None:
-        """A delivery by the queue."""
         if self.caller.is_task:
-            self.run(task_requests.task_of(self.request.environ, self.headers))
+            self.run(task_requests.delivery_of(self.request.environ, self.headers))
         else:
             self.answer(403, "Only the task queue may post here.")
 
-    def run(self, task: TaskInfo) -> None:
+    def run(self, delivery: Delivery) -> None:
         """Apply the task, and answer only once the outcome is recorded."""
         started = time.monotonic()
-        facts = {"handler": self.name, "task": task.name, "queue": task.queue, "attempt": task.attempt}
+        facts = {
+            "handler": self.task,
+            "task": delivery.name,
+            "queue": delivery.queue,
+            "attempt": delivery.attempt,
+        }
         try:
-            outcome = self.process.deliver(self.name, task)
-        except TaskFailure as failure:
+            outcome = self.worker.deliver(self.task, delivery)
+        except PushTasksError as failure:
             # 503 slows the whole queue down, any other failure this one task ("Creating Task Handlers").
             status = 503 if isinstance(failure, DatastoreUnavailable) else 500
-            log.warning("Not applied, to be delivered again: %s", failure, extra=about(**facts))
+            log.warning("Not applied, to be delivered again: %s", in_full(failure), extra=about(**facts))
             self.answer(status, f"Not applied this time. {failure}")
         except Exception:
             log.exception("Failed, to be delivered again", extra=about(**facts))
@@ -121,23 +82,9 @@ class TaskHandler(webapp2.RequestHandler):
         self.response.body = f"{text}\n".encode()
 
 
-class _OneByOne:
-    """The work of a handler whose tasks have a transaction each."""
+Handlers = Mapping[str, type[TaskHandler]]
 
-    def __init__(self, handler: type[TaskHandler]) -> None:
-        self.name = handler.name
-        self.parse = handler.parse
-        self._reads = handler.reads
-        self._apply = handler.apply
 
-    def prepare(self, payloads: Sequence[Any]) -> None:
-        """Nothing."""
-
-    def reads(self, payloads: Sequence[Any]) -> Iterable[ndb.Key]:
-        return [key for payload in payloads for key in self._reads(payload)]
-
-    def apply(self, payloads: Sequence[Any], tasks: Sequence[TaskInfo], now: datetime) -> list[ndb.Model]:  # noqa: ARG002
-        return [entity for pair in zip(payloads, tasks, strict=True) for entity in self._apply(*pair)]
-
-    def noted(self, payload: Any) -> dict[str, Any]:  # noqa: ARG002 - nothing is known of it
-        return {}
+def task_routes(kinds: Kinds, own: Handlers) -> list[tuple[str, type[TaskHandler]]]:
+    """The addresses of all kinds of task: each at its own handler, if it has one."""
+    return [(kind.path, own.get(kind.name, TaskHandler)) for kind in kinds]

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pushtasks import logs
-from pushtasks.delivery import TaskInfo, task_from_request
+from pushtasks.delivery import Delivery, delivery_of_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PATH, QUERY, CONTENT_TYPE = "worker.path", "worker.query", "worker.content_type"
+PATH, QUERY, CONTENT_TYPE = "pushtasks.path", "pushtasks.query", "pushtasks.content_type"
 
 UNREADABLE_PATH = "/_unreadable_path"
 """Where a request with a path that is not UTF-8 is sent, for a handler to answer."""
@@ -63,6 +63,8 @@ def body_of(environ: WSGIEnvironment) -> bytes:
     return bytes(stream.read()) if environ.get("wsgi.input_terminated") else b""
 
 
-def task_of(environ: WSGIEnvironment, headers: dict[str, str]) -> TaskInfo:
+def delivery_of(environ: WSGIEnvironment, headers: dict[str, str]) -> Delivery:
     """The delivery that a request carries; its headers name the task."""
-    return task_from_request(headers, environ[PATH], environ[QUERY], environ[CONTENT_TYPE], body_of(environ))
+    return delivery_of_request(
+        headers, environ[PATH], environ[QUERY], environ[CONTENT_TYPE], body_of(environ)
+    )
