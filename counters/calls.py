@@ -13,18 +13,29 @@ from typing import Any
 
 import grpc
 from google.api_core import exceptions as api
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import ndb
 from google.cloud.datastore_v1.types import CommitRequest, RollbackResponse
 
 from counters.encoding import encode_flat
-from counters.tasks import Contention, DatastoreUnavailable
+from counters.tasks import Contention, DatastoreFailed, DatastoreRefused, DatastoreUnavailable, TaskFailure
 
-TOO_BUSY_OR_AWAY = (
-    api.ServiceUnavailable,
-    api.DeadlineExceeded,
-    api.ResourceExhausted,
-    api.TooManyRequests,
-    ConnectionError,
+CLIENT_ERRORS = (api.GoogleAPIError, GoogleAuthError, grpc.RpcError)
+"""What a call can fail with. RetryError is a GoogleAPIError, but no GoogleAPICallError."""
+
+_Code = grpc.StatusCode
+_FAILED = frozenset({_Code.INTERNAL, _Code.UNKNOWN, _Code.DATA_LOSS})
+_REFUSED = frozenset(
+    {
+        _Code.INVALID_ARGUMENT,
+        _Code.NOT_FOUND,
+        _Code.ALREADY_EXISTS,
+        _Code.PERMISSION_DENIED,
+        _Code.UNAUTHENTICATED,
+        _Code.FAILED_PRECONDITION,
+        _Code.OUT_OF_RANGE,
+        _Code.UNIMPLEMENTED,
+    }
 )
 
 
@@ -41,22 +52,11 @@ class _SentAndForgotten:
         return RollbackResponse()
 
 
-class BoundedMethod:
-    """A stub's method that never waits without a deadline."""
-
-    def __init__(self, method: Any, timeout_s: float) -> None:
-        self._method = method
-        self._timeout_s = timeout_s
-
-    def future(self, request: Any, *, timeout: float | None, metadata: Any) -> Any:
-        return self._method.future(request, timeout=timeout or self._timeout_s, metadata=metadata)
-
-
 class _Unretried:
     """A call's future whose failures are in the application's words, which google-cloud-ndb doesn't retry.
 
-    For queries, where ndb does not honour `retries=0`, and for a handler's plain `key.get()`, which does not
-    ask for it: ndb would sleep up to 15 s in all, in a transaction that may be dead.
+    It would retry queries, where it does not honour `retries=0`, and a handler's plain `key.get()`, which
+    does not ask for it, and sleep up to 15 s in all, in a transaction that may be dead.
     """
 
     def __init__(self, call: Any) -> None:
@@ -66,21 +66,29 @@ class _Unretried:
         self._call.add_done_callback(lambda _: callback(self))
 
     def exception(self) -> BaseException | None:
-        error = self._call.exception()
-        return translated(error) if isinstance(error, grpc.RpcError) else error
+        error: BaseException | None = self._call.exception()
+        return as_task_failure(error) if isinstance(error, CLIENT_ERRORS) else error
 
     def result(self) -> Any:
-        return self._call.result()
+        try:
+            return self._call.result()
+        except CLIENT_ERRORS as error:
+            failure = as_task_failure(error)
+            raise failure from failure.__cause__
 
     def cancel(self) -> Any:
         return self._call.cancel()
 
 
-class _UnretriedMethod(BoundedMethod):
-    """A stub's method that reads, once."""
+class BoundedMethod:
+    """A stub's method that is tried once, and never waits without a deadline."""
+
+    def __init__(self, method: Any, timeout_s: float) -> None:
+        self._method = method
+        self._timeout_s = timeout_s
 
     def future(self, request: Any, *, timeout: float | None, metadata: Any) -> Any:
-        return _Unretried(super().future(request, timeout=timeout, metadata=metadata))
+        return _Unretried(self._method.future(request, timeout=timeout or self._timeout_s, metadata=metadata))
 
 
 class _ForgottenMethod(BoundedMethod):
@@ -111,7 +119,8 @@ class _CommitMethod(BoundedMethod):
             for entity in self._put.entities:
                 encode_flat(entity, message.mutations.add().upsert)
             self._put.entities = []
-        return super().future(request, timeout=timeout, metadata=metadata)
+        # The message that has them, even if `pb` should give a copy one day.
+        return super().future(CommitRequest.wrap(message), timeout=timeout, metadata=metadata)
 
 
 class PutPastNdb(threading.local):
@@ -128,22 +137,26 @@ class BoundedStub:
         for name in ("begin_transaction", "allocate_ids", "reserve_ids"):
             setattr(self, name, BoundedMethod(getattr(stub, name), timeout_s))
         self.commit = _CommitMethod(stub.commit, timeout_s, put)
-        self.lookup = _UnretriedMethod(stub.lookup, timeout_s)
-        self.run_query = _UnretriedMethod(stub.run_query, timeout_s)
+        self.lookup = BoundedMethod(stub.lookup, timeout_s)
+        self.run_query = BoundedMethod(stub.run_query, timeout_s)
         self.run_aggregation_query = BoundedMethod(stub.run_aggregation_query, timeout_s)
         # The server drops a transaction that is not rolled back after 60 s idle.
         self.rollback = _ForgottenMethod(stub.rollback, timeout_s)
 
 
-def translated(error: grpc.RpcError) -> Exception:
-    """What a call failed with, in the application's words where it has one."""
-    failure: Exception = api.from_grpc_error(error)  # type: ignore[no-untyped-call]
-    if isinstance(failure, (api.Aborted, *TOO_BUSY_OR_AWAY)):
-        return as_task_failure(failure)
+def as_task_failure(error: BaseException) -> TaskFailure:
+    """What a call failed with, in the application's words; what the client library says is its cause."""
+    if isinstance(error, grpc.RpcError):
+        error = api.from_grpc_error(error)  # type: ignore[no-untyped-call]
+    code = error.grpc_status_code if isinstance(error, api.GoogleAPICallError) else None
+    failure: TaskFailure
+    if code is _Code.ABORTED:
+        failure = Contention("Others were changing the same data in Datastore")
+    elif code in _REFUSED:
+        failure = DatastoreRefused("Datastore refused the request", code)
+    elif code in _FAILED:
+        failure = DatastoreFailed("Datastore failed")
+    else:
+        failure = DatastoreUnavailable("Datastore did not answer")
+    failure.__cause__ = error
     return failure
-
-
-def as_task_failure(error: Exception) -> Contention | DatastoreUnavailable:
-    if isinstance(error, api.Aborted):
-        return Contention(f"Datastore aborted the transaction: {error.message}")
-    return DatastoreUnavailable(f"Datastore did not answer: {error}")

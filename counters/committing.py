@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from counters.slots import Slot
-from counters.tasks import Contention, Outcome, ShuttingDown, TaskFailure
+from counters.tasks import Contention, DatastoreFailed, Outcome, ShuttingDown, TaskFailure
 
 D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
@@ -103,7 +103,9 @@ class GroupCommitter(Generic[D]):
                 self._lead(seat, gathers=True)
         if seat.outcome is not None:
             return seat.outcome
-        if isinstance(seat.failure, TaskFailure) and not isinstance(seat.failure, Contention):
+        if isinstance(seat.failure, TaskFailure) and not isinstance(
+            seat.failure, Contention | DatastoreFailed
+        ):
             raise seat.failure
         # Its groups failed again and again. Everybody tries alone now, each in a thread of its own, so that
         # one task which can't be applied, or whose record somebody else has locked, holds up nobody.
@@ -164,6 +166,10 @@ class GroupCommitter(Generic[D]):
         began_s = self._clock_s()
         try:
             outcomes = self._apply([seat.delivery for seat in group])
+        except DatastoreFailed as failure:
+            # Perhaps because of one delivery, such as a payload too large: found out by trying each alone.
+            for seat in group:
+                seat.failure = failure
         except TaskFailure as failure:
             self._slot.redraw()
             most = _FEW_TRIES

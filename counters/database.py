@@ -9,23 +9,16 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import grpc
-from google.api_core import exceptions as api
 from google.cloud import ndb
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 from google.cloud.datastore_v1.types import LookupRequest, LookupResponse
 
-from counters.calls import (
-    TOO_BUSY_OR_AWAY,
-    BoundedMethod,
-    BoundedStub,
-    PutPastNdb,
-    as_task_failure,
-    translated,
-)
+from counters.calls import BoundedMethod, BoundedStub, PutPastNdb
 from counters.channels import to_server_at_home
 from counters.encoding import decode, encode_key, identity_of, identity_of_key, is_flat
 from counters.increments import InvalidPayload
 from counters.plain_messages import Conditions, count_request, key_of, plain_value
+from counters.tasks import DatastoreRefused
 
 T = TypeVar("T")
 
@@ -60,13 +53,21 @@ class Database:
 
         Raises Contention if others hold or changed what it read (nothing was written), and
         DatastoreUnavailable if Datastore can't be reached in time: then, if the commit had been sent, it
-        may or may not have happened, or happen yet.
+        may or may not have happened, or happen yet. Raises RuntimeError if ndb ended the transaction without
+        sending what `put_all` left for its commit.
         """
         self._put.entities = []
         try:
-            return ndb.transaction(function, retries=0)  # type: ignore[no-any-return]
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
+            result: T = ndb.transaction(function, retries=0)
+            if self._put.entities:
+                raise RuntimeError(
+                    f"{len(self._put.entities)} entities were not sent with the transaction's commit, so "
+                    "they are not written: google-cloud-ndb no longer commits as counters.calls expects. "
+                    "Install the release that requirements.txt names."
+                )
+            return result
+        finally:
+            self._put.entities = []
 
     def put_all(self, entities: Iterable[ndb.Model]) -> None:
         """Write these with the transaction that runs, which must not get them again.
@@ -88,11 +89,8 @@ class Database:
         """
         keys = list(keys)
         if ndb.in_transaction():
-            return self._get_in_transaction(keys)  # `transaction` translates, after ndb has rolled back
-        try:
-            return ndb.get_multi(keys, retries=0, timeout=self._timeout_s, use_cache=False)  # type: ignore[no-any-return]
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
+            return self._get_in_transaction(keys)
+        return ndb.get_multi(keys, retries=0, timeout=self._timeout_s, use_cache=False)  # type: ignore[no-any-return]
 
     def _get_in_transaction(self, keys: Sequence[ndb.Key]) -> list[Any]:
         """What ndb's own get would give and remember, in a third of its time."""
@@ -131,10 +129,7 @@ class Database:
 
     def _call(self, method: BoundedMethod, request: Any) -> Any:
         metadata = [("x-goog-request-params", f"project_id={self._client.project}")]
-        try:
-            return method.future(request, timeout=None, metadata=metadata).result()
-        except grpc.RpcError as error:
-            raise translated(error) from error
+        return method.future(request, timeout=None, metadata=metadata).result()
 
     def run_query(self, query: ndb.Query, limit: int, **options: Any) -> list[Any]:
         """The first `limit` entities that the query finds. Not for use inside a transaction."""
@@ -148,8 +143,12 @@ class Database:
         try:
             start = ndb.Cursor(urlsafe=cursor.encode()) if cursor else None
             found, following, more = query.fetch_page(size, start_cursor=start, timeout=self._timeout_s)
-        except (ValueError, api.InvalidArgument):
-            raise InvalidPayload("cursor", cursor, "the `next` of an earlier page") from None
+        except ValueError:
+            raise _bad_cursor(cursor) from None
+        except DatastoreRefused as refused:
+            if cursor and refused.code is grpc.StatusCode.INVALID_ARGUMENT:
+                raise _bad_cursor(cursor) from None
+            raise
         return found, following.urlsafe().decode() if more and following else None
 
     def counts(self, kind: str, conditions: Sequence[Conditions], most: int) -> list[int]:
@@ -164,18 +163,16 @@ class Database:
             stub.run_aggregation_query.future(request, timeout=None, metadata=metadata)
             for request in requests
         ]
-        try:
-            results = [call.result().batch.aggregation_results[0] for call in calls]
-        except grpc.RpcError as error:
-            raise translated(error) from error
+        results = [call.result().batch.aggregation_results[0] for call in calls]
         return [result.aggregate_properties["count"].integer_value for result in results]
 
     def put(self, entity: ndb.Model) -> None:
         """Write one entity outside of a transaction."""
-        try:
-            entity.put(retries=0, timeout=self._timeout_s)
-        except (api.Aborted, *TOO_BUSY_OR_AWAY) as error:
-            raise as_task_failure(error) from error
+        entity.put(retries=0, timeout=self._timeout_s)
+
+
+def _bad_cursor(cursor: str | None) -> InvalidPayload:
+    return InvalidPayload("cursor", cursor, "the `next` of an earlier page")
 
 
 def _always(key: ndb.Key) -> bool:  # noqa: ARG001 - ndb's signature

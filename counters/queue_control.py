@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
-from google.api_core import exceptions as api
 from google.cloud import tasks_v2, tasks_v2beta3
 from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTasksGrpcTransport
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from counters.channels import to_server_at_home
-from counters.queues import TaskQueues, as_queue_error
+from counters.queues import NotThere, TaskQueues, answered
 from counters.settings import Settings
 
 T = TypeVar("T")
@@ -117,7 +116,7 @@ class QueueControl:
         if self._settings.tasks_emulator:
             channel = to_server_at_home(self._settings.tasks_emulator)
             return tasks_v2beta3.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        return tasks_v2beta3.CloudTasksClient()
+        return answered(tasks_v2beta3.CloudTasksClient)
 
     def figures(self) -> list[QueueFigures]:
         """All queues, in the order of the setting."""
@@ -168,12 +167,12 @@ class QueueControl:
         self._change(self._queues.client.purge_queue, queue)
 
     def _change(self, method: Callable[..., Any], queue: str) -> None:
-        _translated(lambda: method(name=self._queues.path_of(queue), timeout=_TIMEOUT_S, retry=None))
+        answered(lambda: method(name=self._queues.path_of(queue), timeout=_TIMEOUT_S, retry=None))
 
     def _unless_gone(self, call: Callable[[], Any]) -> bool:
         try:
-            _translated(call)
-        except LookupError:
+            answered(call)
+        except NotThere:
             return False
         return True
 
@@ -188,8 +187,8 @@ class QueueControl:
             read_mask=FieldMask(paths=["name", "state", "rate_limits", "purge_time", "stats"]),
         )
         try:
-            queue = _translated(lambda: self._beta.get_queue(request, timeout=_TIMEOUT_S, retry=None))
-        except LookupError:
+            queue = answered(lambda: self._beta.get_queue(request, timeout=_TIMEOUT_S, retry=None))
+        except NotThere:
             return QueueFigures(name, "missing", 0.0, 0, 0, 0, None, 0, 0, 0.0, None)
         limits, stats = queue.rate_limits, queue.stats
         return QueueFigures(
@@ -209,10 +208,10 @@ class QueueControl:
     def _listed(self, name: str) -> _Listed:
         request = tasks_v2.ListTasksRequest(parent=self._queues.path_of(name), page_size=MOST_LISTED)
         try:
-            pager = _translated(
+            pager = answered(
                 lambda: self._queues.client.list_tasks(request, timeout=_LIST_TIMEOUT_S, retry=None)
             )
-        except LookupError:
+        except NotThere:
             return _Listed(name, [], None, False)
         page = next(pager.pages)._pb  # plain messages: a thousand wrapped ones take ten times as long
         return _Listed(
@@ -248,13 +247,3 @@ def _instant(value: Any) -> datetime | None:
 
 def _of_timestamp(value: Any) -> datetime:
     return datetime.fromtimestamp(value.seconds + value.nanos / 1e9, UTC)
-
-
-def _translated(call: Callable[[], T]) -> T:
-    """What the call gives. Raises LookupError for what is not there."""
-    try:
-        return call()
-    except api.NotFound as error:
-        raise LookupError(str(error.message)) from error
-    except api.GoogleAPICallError as error:
-        raise as_queue_error(error) from error

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from http.client import HTTPException
+from typing import Any, TypeVar
 
 import grpc
 from google.api_core import exceptions as api
+from google.api_core.operation import Operation
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from google.longrunning import operations_pb2
 
 from counters import logs
+from counters.calls import CLIENT_ERRORS
 from counters.channels import to_server_at_home
 from counters.settings import Settings
 from counters.tasks import ENQUEUED_AT_HEADER, TRACE_HEADER
+
+T = TypeVar("T")
 
 MOST_TASKS_A_BATCH = 100
 """BatchCreateTasks takes no more (its docstring)."""
 
 _CALL_TIMEOUT_S = 5.0
-_ALREADY_EXISTS, _NOT_FOUND = grpc.StatusCode.ALREADY_EXISTS.value[0], grpc.StatusCode.NOT_FOUND.value[0]
 _UNKNOWN_OUTCOME_CODES = frozenset(
-    code.value[0]
-    for code in (
+    {
+        None,  # no answer at all
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.INTERNAL,
@@ -34,7 +40,7 @@ _UNKNOWN_OUTCOME_CODES = frozenset(
         grpc.StatusCode.ABORTED,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
-    )
+    }
 )
 
 _Task = tasks_v2.Task.pb()
@@ -52,6 +58,10 @@ class OutcomeUnknown(Exception):
 
 class QueueRefused(Exception):
     """Cloud Tasks will not take it, however often it is asked. The message says why."""
+
+
+class NotThere(QueueRefused):
+    """There is no queue, or no task, of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ def find_location(settings: Settings) -> str:
     try:
         with urllib.request.urlopen(request, timeout=2) as answer:
             return str(answer.read().decode()).rpartition("/")[2]
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise QueueRefused(
             f"The queues' region is not known: LOCATION_ID is not set, and the metadata server at {host} "
             f"did not tell it ({error}). Set LOCATION_ID, for instance to us-central1."
@@ -109,7 +119,7 @@ class TaskQueues:
         if self._settings.tasks_emulator:
             channel = to_server_at_home(self._settings.tasks_emulator)
             return tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        return tasks_v2.CloudTasksClient()
+        return answered(tasks_v2.CloudTasksClient)
 
     @cached_property
     def _parent(self) -> str:
@@ -127,10 +137,8 @@ class TaskQueues:
         request = self._create_request(task)
         routing = ("x-goog-request-params", f"parent={request.parent}")
         create: Any = self.client.transport.create_task
-        try:
-            create(tasks_v2.CreateTaskRequest.wrap(request), timeout=_CALL_TIMEOUT_S, metadata=(routing,))
-        except grpc.RpcError as error:
-            raise as_queue_error(api.from_grpc_error(error)) from error  # type: ignore[no-untyped-call]
+        wrapped = tasks_v2.CreateTaskRequest.wrap(request)
+        answered(lambda: create(wrapped, timeout=_CALL_TIMEOUT_S, metadata=(routing,)))
 
     def create_batch(self, tasks: Sequence[NewTask]) -> list[Exception | None]:
         """Create up to 100 tasks of one queue in one call: for each, None or what `create` would raise.
@@ -140,50 +148,65 @@ class TaskQueues:
         request = _BatchCreateTasksRequest(
             parent=self.path_of(tasks[0].queue), requests=[self._create_request(task) for task in tasks]
         )
+        wrapped = tasks_v2.BatchCreateTasksRequest.wrap(request)
         try:
-            operation: Any = self.client.batch_create_tasks(
-                tasks_v2.BatchCreateTasksRequest.wrap(request), timeout=2 * _CALL_TIMEOUT_S, retry=None
-            )
+            begun: Any = self.client.batch_create_tasks(wrapped, timeout=2 * _CALL_TIMEOUT_S, retry=None)
+            operation = self._polled(begun.operation)
             broken = operation.exception(timeout=2 * _CALL_TIMEOUT_S)
         except api.MethodNotImplemented as error:
             raise NotImplementedError("This server has no BatchCreateTasks.") from error
-        except api.GoogleAPICallError as error:
-            return [_as_failure(_code_of(error), str(error.message))] * len(tasks)
-        except TimeoutError as error:
-            return [OutcomeUnknown(str(error))] * len(tasks)
+        except (*CLIENT_ERRORS, TimeoutError) as error:
+            return [as_queue_error(error)] * len(tasks)
         failed = operation.metadata.failed_requests if operation.metadata else {}
         if broken is not None and not failed:
             # The operation itself failed, and doesn't say how far it got (BatchCreateTasksMetadata.State).
-            return [OutcomeUnknown(str(broken))] * len(tasks)
+            return [_unknown(broken)] * len(tasks)
         return [
-            _as_failure(failed[index].code, failed[index].message) if index in failed else None
+            as_queue_error(api.from_grpc_status(failed[index].code, failed[index].message))  # type: ignore[no-untyped-call]
+            if index in failed
+            else None
             for index in range(len(tasks))
         ]
 
     def get(self, task: str, queue: str) -> tasks_v2.Task | None:
-        """A pending task with its payload; None if there is none of that name."""
+        """A pending task with its payload; None if there is none of that name.
+
+        Raises OutcomeUnknown or QueueRefused.
+        """
         request = tasks_v2.GetTaskRequest(
             name=self.path_of(queue, task), response_view=tasks_v2.Task.View.FULL
         )
         try:
-            return self.client.get_task(request, timeout=_CALL_TIMEOUT_S)
-        except api.NotFound:
+            return answered(lambda: self.client.get_task(request, timeout=_CALL_TIMEOUT_S, retry=None))
+        except NotThere:
             return None
-        except api.GoogleAPICallError as error:
-            raise as_queue_error(error) from error
 
     def check(self) -> None:
         """Open the channel, and raise QueueRefused if a queue is not there, or disabled."""
         for queue in self._settings.all_queues:
             try:
-                found = self.client.get_queue(name=self.path_of(queue), timeout=_CALL_TIMEOUT_S, retry=None)
-            except api.NotFound:
+                found = self._queue(queue)
+            except NotThere:
                 raise self._not_of_queue_yaml(queue, "which does not exist") from None
-            except api.GoogleAPICallError as error:
-                raise as_queue_error(error) from error
             if found.state == tasks_v2.Queue.State.DISABLED:
                 # Uploading a queue.yaml without it does that: it takes tasks, and delivers none.
                 raise self._not_of_queue_yaml(queue, "which is disabled: its tasks are not delivered")
+
+    def _polled(self, begun: operations_pb2.Operation) -> Any:
+        """The operation, asked for with a deadline: the client's own would be tried for ten minutes."""
+        operations: Any = self.client.transport.operations_client
+        ask = partial(operations.get_operation, begun.name, retry=None, timeout=_CALL_TIMEOUT_S)
+        return Operation(  # type: ignore[no-untyped-call]
+            begun,
+            ask,
+            lambda: None,
+            tasks_v2.BatchCreateTasksResponse,
+            metadata_type=tasks_v2.BatchCreateTasksMetadata,
+        )
+
+    def _queue(self, name: str) -> tasks_v2.Queue:
+        path = self.path_of(name)
+        return answered(lambda: self.client.get_queue(name=path, timeout=_CALL_TIMEOUT_S, retry=None))
 
     def _not_of_queue_yaml(self, queue: str, state: str) -> QueueRefused:
         variable = "COUNTER_QUEUES" if queue in self.names else "COUNTER_OTHER_QUEUES"
@@ -206,19 +229,39 @@ class TaskQueues:
         return _CreateTaskRequest(parent=self.path_of(task.queue), task=message)
 
 
-def as_queue_error(error: api.GoogleAPICallError) -> Exception:
-    """The application's word for what Cloud Tasks answered."""
-    return _as_failure(_code_of(error), str(error.message))
+def answered(call: Callable[[], T]) -> T:
+    """What a call of the client library gives. Raises TaskExists, OutcomeUnknown, QueueRefused or NotThere,
+    and none of the library's own exceptions.
+    """
+    try:
+        return call()
+    except CLIENT_ERRORS as error:
+        failure = as_queue_error(error)
+        raise failure from failure.__cause__
 
 
-def _code_of(error: api.GoogleAPICallError) -> int:
-    status = error.grpc_status_code
-    return int(status.value[0]) if status is not None else int(grpc.StatusCode.UNKNOWN.value[0])
+def as_queue_error(error: BaseException) -> Exception:
+    """What a call failed with, in the application's words; what the client library says is its cause."""
+    if isinstance(error, grpc.RpcError):
+        error = api.from_grpc_error(error)  # type: ignore[no-untyped-call]
+    if isinstance(error, DefaultCredentialsError):
+        failure: Exception = QueueRefused(
+            "This process has no credentials for Cloud Tasks. Run it on App Engine, or set "
+            "CLOUD_TASKS_EMULATOR_HOST."
+        )
+    elif not isinstance(error, api.GoogleAPICallError) or error.grpc_status_code in _UNKNOWN_OUTCOME_CODES:
+        return _unknown(error)
+    elif error.grpc_status_code is grpc.StatusCode.ALREADY_EXISTS:
+        failure = TaskExists(str(error.message))
+    elif error.grpc_status_code is grpc.StatusCode.NOT_FOUND:
+        failure = NotThere(str(error.message))
+    else:
+        failure = QueueRefused(str(error.message))
+    failure.__cause__ = error
+    return failure
 
 
-def _as_failure(code: int, message: str) -> Exception:
-    if code == _ALREADY_EXISTS:
-        return TaskExists(message)
-    if code in _UNKNOWN_OUTCOME_CODES:
-        return OutcomeUnknown(message)
-    return QueueRefused(message)
+def _unknown(error: BaseException) -> OutcomeUnknown:
+    failure = OutcomeUnknown("Cloud Tasks did not answer")
+    failure.__cause__ = error
+    return failure

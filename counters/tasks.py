@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    import grpc
 
 ENQUEUED_AT_HEADER = "X-Task-Enqueued-At"
 """Set by whoever enqueues: seconds since 1970. (The queue's own ETA header moves with each retry.)"""
@@ -47,8 +51,25 @@ class DatastoreUnavailable(TaskFailure):
     """Datastore is away, exhausted or too slow. Answered 503: the whole queue slows down."""
 
 
+class DatastoreFailed(TaskFailure):
+    """Datastore answered with an error of its own, perhaps because of one task in a group."""
+
+
+class DatastoreRefused(DatastoreFailed):
+    """Datastore will not do what it was asked, however often. `code` is the gRPC status."""
+
+    def __init__(self, message: str, code: grpc.StatusCode) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ShuttingDown(TaskFailure):
     """The process is about to end and takes in nothing more."""
+
+
+def in_full(failure: BaseException) -> str:
+    """A failure with what caused it, for the log. What a client library says is not for visitors."""
+    return f"{failure} ({failure.__cause__})" if failure.__cause__ else str(failure)
 
 
 @dataclass(frozen=True, slots=True)
