@@ -17,6 +17,8 @@ from counters.tasks import TaskFailure
 
 _RECOUNT_S = 300.0
 _PATIENCE_S = 5.0
+_MOST_KNOWN = 50_000
+"""Names that are remembered, some 10 MB of them at most: whoever asks chooses them."""
 
 
 class TooManyCounters(Exception):
@@ -75,6 +77,8 @@ class Admission:
             self._unanswered_until_s = self._clock_s() + _PATIENCE_S
             return
         with self._lock:
+            if len(self._known) + len(unknown) > _MOST_KNOWN:
+                self._known.clear()
             self._known.update(unknown)
 
     def _count(self, new: list[str]) -> None:

@@ -143,7 +143,7 @@ class Applier(Generic[P]):
             record = records[delivery.task.name]
             is_own = record.delivery_id == delivery.task.delivery_id
             outcomes.append(Outcome(record.outcome) if is_own else Outcome.DUPLICATE)
-            happened.duplicates += not is_own
+            happened.duplicates += not is_own and not _is_counted(delivery.task, record)
 
         if happened != Tally():
             entity = statistics_key.get() or RetryStatistics(key=statistics_key)
@@ -223,6 +223,14 @@ class Applier(Generic[P]):
             payload=task.body[:_MOST_KEPT_BYTES],
             rejected_at=now,
         )
+
+
+def _is_counted(task: TaskInfo, record: TaskRecord) -> bool:
+    """Whether the attempts that the task was applied with include this delivery.
+
+    So it is when an attempt is slow, the queue makes another, and that one commits first.
+    """
+    return bool(record.outcome == APPLIED and task.attempt < (record.attempts or 0))
 
 
 def _latency_ms(task: TaskInfo, now: datetime) -> float | None:

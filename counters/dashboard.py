@@ -19,7 +19,7 @@ from counters.reading import CounterPage
 from counters.refreshed import Refreshed
 from counters.statistics import Statistics
 from counters.tally import Tally, sum_of
-from counters.tasks import Clock, DatastoreUnavailable, TaskFailure, utc_now
+from counters.tasks import Clock, DatastoreUnavailable, TaskFailure, in_full, utc_now
 from counters.verdict import Verdict, judge
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class _UntilSilent:
         try:
             return ask()
         except TaskFailure as failure:
-            log.warning("The dashboard can't show all: %s", failure)
+            log.warning("The dashboard can't show all: %s", in_full(failure))
             self._is_silent = isinstance(failure, DatastoreUnavailable)
             return None
 
@@ -139,5 +139,5 @@ def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
     except (OutcomeUnknown, QueueRefused) as failure:
-        log.warning("The dashboard can't show all: %s", failure)
+        log.warning("The dashboard can't show all: %s", in_full(failure))
         return None

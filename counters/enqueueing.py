@@ -8,8 +8,9 @@ request gets the same task.
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,13 +28,18 @@ from counters.queues import (
     TaskExists,
     TaskQueues,
 )
-from counters.tasks import Clock, utc_now
+from counters.tasks import Clock, in_full, utc_now
 from counters.updating import HANDLER
+
+log = logging.getLogger(__name__)
 
 PATH = "/update-counter"
 
 _TRIES = 3
 _PAUSE_S = 0.1
+
+_OTHER_PAYLOAD = "its name is taken by another payload; send it under a new Idempotency-Key"
+_REMOVED = "it was removed from its queue and has not been counted; send it under a new Idempotency-Key"
 
 
 class State(StrEnum):
@@ -41,11 +47,14 @@ class State(StrEnum):
 
     ENQUEUED = "enqueued"
     DUPLICATE = "duplicate"
-    """The name was taken before this request first tried: counted once, by the earlier one."""
+    """Recorded or pending before this request first tried: counted once, by the earlier one."""
     ACCEPTED = "accepted"
     """Enqueued, but an answer got lost: whether by this request or an earlier one can't be told."""
     UNKNOWN = "unknown"
     """No answer, however often we asked. Ask for the task by its name, or repeat under the same key."""
+    REMOVED = "removed"
+    """Neither recorded nor pending, yet its name is taken: purged, or deleted from the queue by hand. The
+    queue won't take the name again for a while, so send it under a new key."""
     REFUSED = "refused"
     """The queue will not take it."""
 
@@ -104,14 +113,16 @@ class Enqueuer:
         if gate.state in (State.UNKNOWN, State.REFUSED):
             # The gate may stand open to another batch, so nothing may go in behind it.
             return [gate, *(Enqueued(task.name, gate.state, gate.detail) for task in others)]
-        keys = [TaskRecord.key_of(HANDLER, task.name) for task in others]
-        recorded = {
-            task.name: Enqueued(task.name, State.DUPLICATE)
-            for task, record in zip(others, self._database.get(keys), strict=True)
-            if record is not None
+        if gate.state is State.REMOVED:
+            # Whose batch it was can't be told any more. So nothing goes in, but what did is told.
+            digests = self._taken_by(others)
+            return [gate, *(self._answer(task, digests) for task in others)]
+        recorded = self._recorded(others)
+        answers = {
+            task.name: _duplicate(task, recorded[task.name]) for task in others if task.name in recorded
         }
         created = self._create_all([task for task in others if task.name not in recorded], keyed=True)
-        answers = recorded | {answer.task: answer for answer in created}
+        answers |= {answer.task: answer for answer in created}
         return [gate, *(answers[task.name] for task in others)]
 
     def _task(self, name: str, increment: Increment, batch: str | None = None) -> NewTask:
@@ -142,15 +153,43 @@ class Enqueuer:
         answer, unsure = self._attempt(task)
         if not isinstance(answer, TaskExists):
             return self._settled(task, answer)
-        known = self._known(task)
-        if known is None:
-            pending = self._queues.get(task.name, task.queue)
-            if pending is not None:
-                known = _duplicate(task, payload_digest(pending.app_engine_http_request.body))
-            else:
-                # Done in the meantime, so recorded by now; or purged, and then all that is known is the name.
-                known = self._known(task) or Enqueued(task.name, State.DUPLICATE)
-        return Enqueued(task.name, State.ACCEPTED) if unsure else known
+        return self._answer(task, self._taken_by([task]), unsure=unsure)
+
+    def _taken_by(self, tasks: Sequence[NewTask]) -> dict[str, str]:
+        """The payloads' digests of those tasks that are recorded or pending, by name."""
+        digests = self._recorded(tasks)
+        digests |= self._pending([task for task in tasks if task.name not in digests])
+        # What is in neither may have been delivered and recorded between the two looks.
+        return digests | self._recorded([task for task in tasks if task.name not in digests])
+
+    @staticmethod
+    def _answer(task: NewTask, digests: Mapping[str, str], *, unsure: bool = False) -> Enqueued:
+        """The answer for a task whose name is taken. Raises KeyReused if by another payload.
+
+        With `unsure`, an answer got lost before, so the name may be taken by our own earlier try.
+        """
+        if task.name not in digests:
+            return Enqueued(task.name, State.REMOVED, _REMOVED)
+        duplicate = _duplicate(task, digests[task.name])
+        return Enqueued(task.name, State.ACCEPTED) if unsure else duplicate
+
+    def _recorded(self, tasks: Sequence[NewTask]) -> dict[str, str]:
+        """The payloads' digests of those tasks that are recorded, by name."""
+        found = self._database.get([TaskRecord.key_of(HANDLER, task.name) for task in tasks])
+        return {
+            task.name: record.payload_digest
+            for task, record in zip(tasks, found, strict=True)
+            if record is not None
+        }
+
+    def _pending(self, tasks: Sequence[NewTask]) -> dict[str, str]:
+        """The payloads' digests of those tasks that their queues hold, by name."""
+        found = self._singles.map(lambda task: self._queues.get(task.name, task.queue), tasks)
+        return {
+            task.name: payload_digest(pending.app_engine_http_request.body)
+            for task, pending in zip(tasks, found, strict=True)
+            if pending is not None
+        }
 
     def _attempt(self, task: NewTask) -> tuple[Exception | None, bool]:
         """The queue's last answer, and whether an answer before it got lost."""
@@ -172,6 +211,7 @@ class Enqueuer:
         """The answer for a name that is ours alone: if it is taken, then by our own earlier try."""
         if answer is None or isinstance(answer, TaskExists):
             return Enqueued(task.name, State.ENQUEUED)
+        log.warning("Task %s: %s", task.name, in_full(answer))
         state = State.UNKNOWN if isinstance(answer, OutcomeUnknown) else State.REFUSED
         return Enqueued(task.name, state, str(answer))
 
@@ -179,20 +219,26 @@ class Enqueuer:
         """Create many tasks, in batches of one queue each, the batches in parallel."""
         answers: dict[str, Enqueued] = {}
         pending = list(tasks)
-        unsure = False
         for attempt in range(_TRIES):
             if attempt:
                 self._sleep(_PAUSE_S * attempt)
             unknown: list[NewTask] = []
+            taken: list[NewTask] = []
             for task, failure in self._create_batches(pending):
+                if isinstance(failure, TaskExists) and keyed:
+                    taken.append(task)
+                    continue
+                answers[task.name] = self._settled(task, failure)
                 if isinstance(failure, OutcomeUnknown):
                     unknown.append(task)
-                    answers[task.name] = Enqueued(task.name, State.UNKNOWN, str(failure))
-                elif isinstance(failure, TaskExists) and keyed:
-                    answers[task.name] = Enqueued(task.name, State.ACCEPTED if unsure else State.DUPLICATE)
-                else:
-                    answers[task.name] = self._settled(task, failure)
-            pending, unsure = unknown, True
+            digests = self._taken_by(taken) if taken else {}
+            for task in taken:
+                try:
+                    answers[task.name] = self._answer(task, digests, unsure=attempt > 0)
+                except KeyReused:
+                    # Others of this batch may be enqueued by now.
+                    answers[task.name] = Enqueued(task.name, State.REFUSED, _OTHER_PAYLOAD)
+            pending = unknown
             if not pending:
                 break
         return [answers[task.name] for task in tasks]

@@ -5,7 +5,8 @@ Every function needs a context. What can be done with them is in `counters.settl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,9 @@ from counters.database import Database
 from counters.increments import InvalidPayload
 from counters.models import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, RejectedTask
 from counters.plain_messages import Conditions
+from counters.tasks import TaskFailure, in_full
+
+log = logging.getLogger(__name__)
 
 STATES = (KEPT, RE_ENQUEUEING, RE_ENQUEUED, DISCARDED)
 
@@ -59,11 +63,12 @@ class Group:
     """Tasks in one state that were rejected for one reason; `count` is exact below `MOST_AT_ONCE`."""
 
     reason: str
-    count: int
+    count: int | None
+    """None if it can't be had: some servers, such as Google's Datastore emulator, count nothing."""
 
     @property
     def is_capped(self) -> bool:
-        return self.count >= MOST_AT_ONCE
+        return (self.count or 0) >= MOST_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Groups:
 
     groups: list[Group]
     more_reasons: bool
-    kept: int
+    kept: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +92,17 @@ def groups(database: Database) -> Groups:
     found = database.run_query(query, MOST_GROUPS + 1, projection=["reason"], distinct_on=["reason"])
     reasons = [entity.reason for entity in found]
     conditions: list[Conditions] = [_conditions(KEPT, reason) for reason in reasons[:MOST_GROUPS]]
-    all_kept, *counts = database.counts("RejectedTask", [_conditions(KEPT), *conditions], MOST_AT_ONCE)
+    all_kept, *counts = _counts(database, [_conditions(KEPT), *conditions])
     listed = [Group(reason, count) for reason, count in zip(reasons, counts, strict=False)]
-    return Groups(sorted(listed, key=lambda group: -group.count), len(reasons) > MOST_GROUPS, all_kept)
+    return Groups(sorted(listed, key=lambda group: -(group.count or 0)), len(reasons) > MOST_GROUPS, all_kept)
 
 
-def count(database: Database, state: str, reason: str = "", cutoff: datetime | None = None) -> int:
-    """How many there are, rejected up to the cutoff if one is given; counted up to `MOST_AT_ONCE`."""
-    [number] = database.counts("RejectedTask", [_conditions(state, reason, cutoff)], MOST_AT_ONCE)
+def count(database: Database, state: str, reason: str = "", cutoff: datetime | None = None) -> int | None:
+    """How many there are, rejected up to the cutoff if one is given; counted up to `MOST_AT_ONCE`.
+
+    None if that can't be told just now.
+    """
+    [number] = _counts(database, [_conditions(state, reason, cutoff)])
     return number
 
 
@@ -126,6 +134,14 @@ def parse_state(text: str) -> str:
     if text not in STATES:
         raise InvalidPayload("state", text, "one of " + ", ".join(STATES))
     return text
+
+
+def _counts(database: Database, conditions: Sequence[Conditions]) -> Sequence[int | None]:
+    try:
+        return database.counts("RejectedTask", conditions, MOST_AT_ONCE)
+    except TaskFailure as failure:
+        log.warning("Kept tasks can't be counted: %s", in_full(failure))
+        return [None] * len(conditions)
 
 
 def _query(state: str, reason: str) -> ndb.Query:

@@ -76,6 +76,8 @@ class RejectedTask(ndb.Model):
     payload = ndb.BlobProperty()
     rejected_at = _instant()
     replacement = ndb.TextProperty()
+    replacement_tries = ndb.IntegerProperty(indexed=False)
+    """How often its replacement may have been created since the task was last kept or discarded."""
     replaced_at = _instant(indexed=False)
     replacement_path = ndb.TextProperty()
     replacement_payload = ndb.BlobProperty()

@@ -49,7 +49,7 @@ _BatchCreateTasksRequest = tasks_v2.BatchCreateTasksRequest.pb()
 
 
 class TaskExists(Exception):
-    """The name is taken: by a pending task, or by one that is done."""
+    """The name is taken: by a pending task, or by one that was done or removed a while ago."""
 
 
 class OutcomeUnknown(Exception):

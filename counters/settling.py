@@ -7,6 +7,7 @@ the record says `re-enqueueing` and under which name; the task of that name is c
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Tallies
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,9 +20,11 @@ from google.cloud import ndb
 from counters import naming
 from counters.database import Database
 from counters.increments import InvalidPayload
-from counters.models import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, RejectedTask
+from counters.models import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, RejectedTask, TaskRecord
 from counters.queues import NewTask, OutcomeUnknown, QueueRefused, TaskExists, TaskQueues
-from counters.tasks import BY_HAND_PREFIX, Clock, Contention, TaskFailure, utc_now
+from counters.tasks import BY_HAND_PREFIX, Clock, Contention, TaskFailure, in_full, utc_now
+
+log = logging.getLogger(__name__)
 
 _A_TRANSACTION = 25
 """Tasks changed together: 25 payloads of 100 KB, kept twice, stay under a commit's 10 MiB."""
@@ -38,6 +41,11 @@ class Done(StrEnum):
     AS_FIRST_EDITED = "enqueued again as it was first edited, not as now"
     UNSETTLED = "perhaps enqueued: the queue did not answer, so do it again"
     REFUSED = "refused by the queue"
+    PERHAPS_BEFORE = "refused by the queue now, but perhaps enqueued by an earlier try that got no answer"
+    REMOVED = (
+        "not enqueued: an earlier try's task was removed from its queue, and the name is still taken; "
+        "do it again in some days"
+    )
     DISCARDED = "discarded"
     ALREADY_DISCARDED = "already discarded"
     BUSY = "left alone, because somebody else was changing it"
@@ -100,11 +108,20 @@ class Settling:
             created: list[str] = []
             refused: list[str] = []
             for entity, failure in self._create(to_create):
-                if failure is None or isinstance(failure, TaskExists):
+                if isinstance(failure, TaskExists):
+                    failure = self._unless_there(entity)
+                if failure is None:
                     created.append(entity.key.id())
                     counts[Done.ENQUEUED if _was_sent(entity, edit) else Done.AS_FIRST_EDITED] += 1
+                elif isinstance(failure, TaskExists):
+                    counts[Done.REMOVED] += 1
                 elif isinstance(failure, OutcomeUnknown):
                     counts[Done.UNSETTLED] += 1
+                    log.warning("Task %s: %s", entity.replacement, in_full(failure))
+                elif entity.replacement_tries > 1:
+                    # It stays as it is: the earlier try's task may be there, and be applied.
+                    counts[Done.PERHAPS_BEFORE] += 1
+                    problems.append(str(failure))
                 else:
                     refused.append(entity.key.id())
                     counts[Done.REFUSED] += 1
@@ -178,6 +195,24 @@ class Settling:
             return failure
         return None
 
+    def _unless_there(self, entity: RejectedTask) -> Exception | None:
+        """None if the task whose name is taken is recorded or pending; what to tell otherwise."""
+        task = self._new_task(entity)
+        record = TaskRecord.key_of(entity.handler, task.name)
+        try:
+            # What is in neither may have been delivered and recorded between the two looks.
+            if (
+                self._database.get([record])[0]
+                or self._queues.get(task.name, task.queue)
+                or self._database.get([record])[0]
+            ):
+                return None
+        except (TaskFailure, OutcomeUnknown, QueueRefused) as failure:
+            unknown = OutcomeUnknown(str(failure))
+            unknown.__cause__ = failure.__cause__
+            return unknown
+        return TaskExists(task.name)
+
     def _new_task(self, entity: RejectedTask) -> NewTask:
         kept_type = (entity.headers or {}).get("content-type", "application/octet-stream")
         payload, content_type = entity.payload or b"", kept_type
@@ -219,6 +254,9 @@ def parse_edit(path: str, text: str, kept_path: str, kept_payload: bytes) -> Edi
 def _claim(found: list[RejectedTask | None], edit: Edit | None, now: datetime) -> list[RejectedTask]:
     changed = []
     for entity in found:
+        if entity is not None and entity.state == RE_ENQUEUEING:
+            entity.replacement_tries = (entity.replacement_tries or 1) + 1
+            changed.append(entity)
         if entity is None or entity.state not in (KEPT, DISCARDED):
             continue
         own_name = str(entity.key.id()).removesuffix(f"@{entity.handler}")
@@ -228,6 +266,7 @@ def _claim(found: list[RejectedTask | None], edit: Edit | None, now: datetime) -
         else:
             name = naming.derived_name(own_name)
         entity.state = RE_ENQUEUEING
+        entity.replacement_tries = 1
         entity.replaced_at = now
         entity.replacement = name if len(name) <= _LONGEST_NAME else naming.keyed_name("again", name)
         if edit is not None:
@@ -251,8 +290,15 @@ def _was_sent(entity: RejectedTask, edit: Edit | None) -> bool:
 
 
 def _give_back(found: list[RejectedTask | None]) -> list[RejectedTask]:
-    """The queue refuses what was sent: it may be edited otherwise, under the same name, or discarded."""
-    changed = [entity for entity in found if entity is not None and entity.state == RE_ENQUEUEING]
+    """The queue refuses what was sent: it may be edited otherwise, under the same name, or discarded.
+
+    Not if somebody else has tried it since: that one's task may be there.
+    """
+    changed = [
+        entity
+        for entity in found
+        if entity is not None and entity.state == RE_ENQUEUEING and entity.replacement_tries == 1
+    ]
     for entity in changed:
         entity.state = KEPT
         entity.replacement_path = entity.replacement_payload = None

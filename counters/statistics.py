@@ -5,7 +5,8 @@ Definitions, all over tasks that were applied:
   now is to be asked of the queue.
 - first-attempt success: tasks applied by their first attempt / tasks applied.
 - retry amplification: (attempts of applied tasks + duplicates) / tasks applied.
-- duplicates: deliveries of a task whose outcome was already recorded.
+- duplicates: deliveries of a task whose outcome was already recorded, but for earlier attempts that ended
+  later: the task's attempts include those.
 - latency: commit minus the time that the creator enqueued it.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Any
 
 from counters import reading
@@ -10,7 +11,7 @@ from counters.enqueueing import Enqueued, State
 from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
 from counters.logs import about
 from counters.naming import parse_handler_name, parse_idempotency_key, parse_task_name
-from counters.payloads import charset_of, json_of
+from counters.payloads import charset_of, json_of, kind_of
 from counters.updating import HANDLER
 from default.handler import Handler, ReadHandler
 from default.problems import Problem
@@ -33,11 +34,9 @@ class _IncrementsHandler(Handler):
 
     def members(self, expected: str) -> dict[str, Any]:
         """The JSON object in the body. Raises InvalidPayload if there is none."""
-        content_type = self.request.environ.get("CONTENT_TYPE", "")
-        kind, _, parameters = content_type.partition(";")
-        if kind.strip().lower() != "application/json":
-            raise InvalidPayload("Content-Type", content_type or None, "application/json")
-        value = json_of(self.body, charset_of(content_type) if parameters else "utf-8")
+        if kind_of(self.content_type) != "application/json":
+            raise InvalidPayload("Content-Type", self.content_type or None, "application/json")
+        value = json_of(self.body, charset_of(self.content_type))
         if isinstance(value, list) and self.bare_list:
             value = {self.bare_list: value}
         if not isinstance(value, dict):
@@ -77,8 +76,16 @@ class BatchHandler(_IncrementsHandler):
             }
             for answer in answers
         ]
-        missing = sum(answer.state not in _THERE for answer in answers)
+        states = Counter(answer.state for answer in answers)
+        missing = sum(number for state, number in states.items() if state not in _THERE)
         log.info("Batch of %d, %d not enqueued", len(answers), missing)
+        if missing and missing == states[State.REMOVED]:
+            raise Problem(
+                409,
+                f"{missing} of {len(answers)} increments were removed from their queue and have not been "
+                "counted: those with the state 'removed' in `results`. Send those under a new key.",
+                results=results,
+            )
         if missing:
             raise Problem(
                 503,
@@ -166,9 +173,19 @@ def not_enqueued(answer: Enqueued) -> Problem:
     if answer.state is State.UNKNOWN:
         return Problem(
             503,
-            f"The queue did not answer, so the task {answer.task} may be enqueued or not ({answer.detail}). "
+            f"{answer.detail}, so the task {answer.task} may be enqueued or not. "
             f"Ask for it at /api/tasks/{answer.task}, or repeat the request if it had an Idempotency-Key.",
             headers={"Retry-After": "2"},
+            task=answer.task,
+            state=answer.state,
+        )
+    if answer.state is State.REMOVED:
+        return Problem(
+            409,
+            f"The task {answer.task} of this Idempotency-Key was removed from its queue (purged, or deleted "
+            "there) and has not been counted. Nothing was enqueued. Send the increment under a new key.",
+            field="Idempotency-Key",
+            expected="a new key",
             task=answer.task,
             state=answer.state,
         )

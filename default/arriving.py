@@ -1,8 +1,9 @@
 """Requests on their way in and answers on their way out, around webapp2.
 
-webapp2 answers some requests with a 500 (a path with %ff, a query that is not UTF-8, an unknown charset, a
-multipart body without a boundary): they are answered here, with what was wrong. Bodies are read here, up to
-the limit. Every answer gets the security headers here, so that none can be forgotten.
+webapp2 answers some requests with a 500 (a path with %ff, a query that is not UTF-8): they are answered here,
+with what was wrong. It never sees the Content-Type, whose charset it would look up; handlers judge that.
+Bodies are read here, up to the limit. Every answer gets the security headers here, so that none can be
+forgotten.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from counters import logs
 from counters.increments import InvalidPayload
-from counters.payloads import boundary_of, charset_of
 from counters.trust import SECURITY_HEADERS
 from default.problems import Problem, invalid, rendered
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-BODY = "default.body"
+BODY, CONTENT_TYPE = "default.body", "default.content_type"
 
 _ON_EVERY_ANSWER = list(SECURITY_HEADERS.items())
 _OURS = frozenset(name.lower() for name in SECURITY_HEADERS)
@@ -46,6 +46,8 @@ def guard(application: WSGIApplication, most_body_bytes: int) -> WSGIApplication
             problem = too_large
         else:
             environ[BODY] = body
+            environ[CONTENT_TYPE] = environ.get("CONTENT_TYPE", "")
+            environ["CONTENT_TYPE"] = "application/octet-stream"
             environ["wsgi.input"] = BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
             return application(environ, start)
@@ -77,19 +79,15 @@ def _check_readable(environ: WSGIEnvironment) -> None:
             unquote_to_bytes(query.encode("latin-1")).decode("utf-8")
         except UnicodeDecodeError:
             raise InvalidPayload("query string", query, "percent-encoded UTF-8") from None
-    content_type = environ.get("CONTENT_TYPE", "")
-    if "charset" in content_type.lower():
-        charset_of(content_type)
-    if content_type.lower().startswith("multipart/"):
-        boundary_of(content_type)
 
 
 def _read_body(environ: WSGIEnvironment, most: int) -> bytes:
     """The whole body. Raises Problem if there is more than `most` bytes of it."""
     declared = environ.get("CONTENT_LENGTH")
     if declared:
-        length = int(declared)  # the server has seen to it that it is a number
-        if length > most:
+        if not (declared.isascii() and declared.isdigit()):
+            raise InvalidPayload("Content-Length", declared, "a whole number")
+        if len(declared.lstrip("0")) > len(str(most)) or (length := int(declared)) > most:
             raise _too_large(most)
         body: bytes = environ["wsgi.input"].read(length) if length else b""
         if len(body) < length:

@@ -14,9 +14,10 @@ from webob.exc import HTTPException
 
 from counters.admission import holds_a_key
 from counters.increments import InvalidPayload
-from counters.payloads import charset_of
+from counters.payloads import charset_of, kind_of
+from counters.tasks import in_full
 from counters.trust import Caller, caller_of, is_cross_site
-from default.arriving import BODY
+from default.arriving import BODY, CONTENT_TYPE
 from default.pages import render
 from default.problems import Problem, problem_of, rendered
 
@@ -50,13 +51,16 @@ class Handler(webapp2.RequestHandler):
     def body(self) -> bytes:
         return self.request.environ[BODY]  # type: ignore[no-any-return]
 
+    @property
+    def content_type(self) -> str:
+        return self.request.environ[CONTENT_TYPE]  # type: ignore[no-any-return]
+
     @cached_property
     def form(self) -> dict[str, list[str]]:
         """A form's values by name. Raises InvalidPayload for a body that is no form."""
-        content_type = self.request.environ.get("CONTENT_TYPE", "")
-        if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-            raise InvalidPayload("Content-Type", content_type, "application/x-www-form-urlencoded")
-        charset_of(content_type)
+        if kind_of(self.content_type) != "application/x-www-form-urlencoded":
+            raise InvalidPayload("Content-Type", self.content_type, "application/x-www-form-urlencoded")
+        charset_of(self.content_type)
         fields: dict[str, list[str]] = {}
         try:
             text = self.body.decode("ascii")
@@ -143,7 +147,7 @@ def answer_problem(request: webapp2.Request, response: webapp2.Response, error: 
         log.error("Failed: %s %s", request.method, request.path, exc_info=error)
         problem = Problem(500, "This failed for a reason that is in the log.")
     elif problem.status >= 500:
-        log.warning("%s %s: %s", request.method, request.path, problem.detail)
+        log.warning("%s %s: %s", request.method, request.path, in_full(error))
     status, headers, body = rendered(problem, request.environ.get("HTTP_ACCEPT", ""))
     response.status = status
     for name, value in headers:

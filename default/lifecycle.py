@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from counters.queues import OutcomeUnknown, QueueRefused
+from counters.tasks import in_full
 from default.handler import ReadHandler
 
 log = logging.getLogger(__name__)
@@ -24,5 +25,5 @@ class WarmupHandler(ReadHandler):
             return f"{refused}\n", 500
         except OutcomeUnknown as away:
             # Not fatal: until the queue answers, requests are answered 503.
-            log.warning("Warm-up: Cloud Tasks did not answer: %s", away)
+            log.warning("Warm-up: %s", in_full(away))
         return "warm\n", 200

@@ -10,7 +10,7 @@ from counters.admission import TooManyCounters
 from counters.enqueueing import KeyReused
 from counters.increments import InvalidPayload
 from counters.queues import OutcomeUnknown, QueueRefused
-from counters.tasks import TaskFailure
+from counters.tasks import DatastoreRefused, TaskFailure
 from default.pages import render
 
 
@@ -67,6 +67,8 @@ def problem_of(error: Exception) -> Problem | None:
                 value=error.counter,
                 expected="the name of a counter that exists",
             )
+        case DatastoreRefused():
+            return Problem(500, f"{error}. The log says why.")
         case TaskFailure() | OutcomeUnknown():
             return Problem(
                 503, f"{str(error).rstrip('.')}. Try again in a moment.", headers={"Retry-After": "2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -9,9 +10,12 @@ from urllib.parse import urlencode
 from counters import naming, reading
 from counters.enqueueing import State
 from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
-from counters.tasks import TaskFailure
+from counters.queues import OutcomeUnknown, QueueRefused
+from counters.tasks import TaskFailure, in_full
 from default.api import not_enqueued, parse_prefix
 from default.handler import Handler, ReadHandler
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +38,32 @@ class HomeHandler(ReadHandler):
     """GET / is the page; GET /live is the part of it that changes, for script to put in its place."""
 
     def get(self) -> None:
-        problem = None
+        problem, is_readable, is_part = None, True, self.request.path == "/live"
         prefix, cursor = self.query("prefix"), self.query("cursor") or None
         try:
             counters = reading.page(self.process.database, cursor=cursor, prefix=parse_prefix(prefix))
             arrival = self._arrival()
         except TaskFailure as failure:
-            counters, arrival = reading.CounterPage([], None), None
-            problem = f"The counters can't be read just now: {failure}. Increments are still taken in."
+            log.warning("The counters can't be shown: %s", in_full(failure))
+            counters, arrival, is_readable = reading.CounterPage([], None), None, False
+            problem = (
+                "The counters can't be read just now, and this page's buttons count nothing until they can. "
+                "Try again in a moment."
+            )
+        except (OutcomeUnknown, QueueRefused) as failure:
+            log.warning("What became of a form can't be shown: %s", in_full(failure))
+            arrival = None
+            problem = (
+                "The queue does not answer just now, so this page can't tell whether the last increment has "
+                "arrived. An increment that was accepted is counted all the same."
+            )
         except InvalidPayload:
             counters, arrival = reading.CounterPage([], None), None
         self.page(
-            "_public.html" if self.request.path == "/live" else "public.html",
-            status=503 if problem else 200,
+            "_public.html" if is_part else "public.html",
+            status=200 if is_readable else 503,
+            is_readable=is_readable,
+            is_part=is_part,
             listed=arrival.kept_in_sight(counters.counters) if arrival else counters.counters,
             next_cursor=counters.next_cursor,
             arrival=arrival,
@@ -79,7 +96,7 @@ class FormHandler(Handler):
         self.require_increment_rights(by_page=True)
         increment = Increment(
             parse_counter_name(name or self.field("counter").strip()),
-            parse_amount(self.field("amount", "1").strip()),
+            parse_amount(self.field("amount").strip() if "amount" in self.form else None),
         )
         answer = self.process.increment(increment, naming.parse_idempotency_key(self.field("key") or None))
         if answer.state not in (State.ENQUEUED, State.DUPLICATE, State.ACCEPTED):

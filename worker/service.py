@@ -10,7 +10,7 @@ from webob.exc import HTTPException
 
 from counters.increments import InvalidPayload
 from counters.models import Counter
-from counters.tasks import TaskFailure, TaskInfo
+from counters.tasks import TaskFailure, TaskInfo, in_full
 from counters.trust import SECURITY_HEADERS
 from worker.process import WorkerProcess
 from worker.task_handler import TaskHandler
@@ -34,7 +34,7 @@ class WarmupHandler(webapp2.RequestHandler):
                 process.database.get([ndb.Key(Counter, "warm-up")])
         except TaskFailure as failure:
             # Not fatal: until Datastore is there, tasks are answered 503.
-            log.warning("Warm-up: %s", failure)
+            log.warning("Warm-up: %s", in_full(failure))
         self.response.headers["Content-Type"] = "text/plain; charset=utf-8"
         self.response.text = "warm\n"
 

@@ -18,7 +18,7 @@ import webapp2
 
 from counters.applying import Work
 from counters.logs import about
-from counters.tasks import DatastoreUnavailable, TaskFailure, TaskInfo
+from counters.tasks import DatastoreUnavailable, TaskFailure, TaskInfo, in_full
 from counters.trust import SECURITY_HEADERS, Caller, caller_of
 from worker import arriving
 from worker.process import WorkerProcess
@@ -104,7 +104,7 @@ class TaskHandler(webapp2.RequestHandler):
         except TaskFailure as failure:
             # 503 slows the whole queue down, any other failure this one task ("Creating Task Handlers").
             status = 503 if isinstance(failure, DatastoreUnavailable) else 500
-            log.warning("Not applied, to be delivered again: %s", failure, extra=about(**facts))
+            log.warning("Not applied, to be delivered again: %s", in_full(failure), extra=about(**facts))
             self.answer(status, f"Not applied this time. {failure}")
         except Exception:
             log.exception("Failed, to be delivered again", extra=about(**facts))

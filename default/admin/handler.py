@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from counters import admin_actions
 from counters.admin_actions import Action
 from counters.logs import about
-from counters.tasks import TaskFailure
+from counters.tasks import TaskFailure, in_full
 from counters.trust import is_cross_site, may_change
 from default.handler import Handler, ReadHandler, answer_problem
 from default.problems import Problem
@@ -74,7 +74,7 @@ class AdminHandler(Handler):
             now = self.process.clock()
             entry = admin_actions.record(self.process.database, now, who, action, target, count, result)
         except TaskFailure as failure:
-            log.error("The admin action above is not in the trail: %s", failure)
+            log.error("The admin action above is not in the trail: %s", in_full(failure))
             self.see_other(back)
         else:
             path, _, query = back.partition("?")

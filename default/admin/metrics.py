@@ -45,7 +45,7 @@ def metrics(overview: Overview) -> str:
             "Tasks that failed and wait for another attempt, of the first 1,000 listed of each queue.",
             between,
         )
-    if overview.kept is not None:
+    if overview.kept is not None and overview.kept.kept is not None:
         kept: list[Sample] = [({}, overview.kept.kept)]
         lines += _metric("counter_tasks_kept", "gauge", "Kept tasks to decide on, up to 1,000.", kept)
     return "\n".join(lines) + "\n"

@@ -49,8 +49,9 @@ def test_with_administrators_only_everybody_else_is_refused(
     default = DefaultClient({**environ, "COUNTER_API_ACCESS": "admin"})
     assert _increment(default, name) == 403
     assert _increment(default, name, **ADA) == 202
-    assert default.post_form("/counters/increments", {"counter": name}).status == 403
-    assert default.post_form("/counters/increments", {"counter": name}, {**ADA, **OUR_PAGE}).status == 303
+    form = {"counter": name, "amount": "1"}
+    assert default.post_form("/counters/increments", form).status == 403
+    assert default.post_form("/counters/increments", form, {**ADA, **OUR_PAGE}).status == 303
     assert "Start a counter" not in default.get("/").text
     assert "Start a counter" in default.get("/", ADA).text
 
