@@ -115,7 +115,7 @@ class _CommitMethod(BoundedMethod):
 
     def future(self, request: Any, *, timeout: float | None, metadata: Any) -> Any:
         message = CommitRequest.pb(request)
-        if message.transaction and self._put.entities:
+        if self._put.entities and message.transaction == self._put.transaction:
             for entity in self._put.entities:
                 encode_flat(entity, message.mutations.add().upsert)
             self._put.entities = []
@@ -128,6 +128,7 @@ class PutPastNdb(threading.local):
 
     def __init__(self) -> None:
         self.entities: list[ndb.Model] = []
+        self.transaction: bytes = b""
 
 
 class BoundedStub:

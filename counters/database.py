@@ -56,7 +56,7 @@ class Database:
         may or may not have happened, or happen yet. Raises RuntimeError if ndb ended the transaction without
         sending what `put_all` left for its commit.
         """
-        self._put.entities = []
+        outer, self._put.entities = self._put.entities, []
         try:
             result: T = ndb.transaction(function, retries=0)
             if self._put.entities:
@@ -67,7 +67,7 @@ class Database:
                 )
             return result
         finally:
-            self._put.entities = []
+            self._put.entities = outer
 
     def put_all(self, entities: Iterable[ndb.Model]) -> None:
         """Write these with the transaction that runs, which must not get them again.
@@ -76,6 +76,7 @@ class Database:
         """
         if not ndb.in_transaction():
             raise RuntimeError("put_all is only for use in a transaction.")
+        self._put.transaction = ndb.get_context().transaction
         others: list[ndb.Model] = []
         for entity in entities:
             (self._put.entities if is_flat(entity) else others).append(entity)

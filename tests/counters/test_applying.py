@@ -117,6 +117,18 @@ def test_the_same_task_again_changes_nothing_however_often(
     assert (tally().applied, tally().duplicates) == (1, 3)
 
 
+def test_a_slow_attempt_that_a_later_one_overtook_counts_once(
+    apply: Apply, task: Make, tally: Tallied
+) -> None:
+    assert apply(task(name="overtaken", retry_count=1)) == [Outcome.APPLIED]
+    assert apply(task(name="overtaken", retry_count=0)) == [Outcome.DUPLICATE]
+
+    assert tally().retry_amplification == 2.0, "two deliveries of one task"
+
+    assert apply(task(name="overtaken", retry_count=1)) == [Outcome.DUPLICATE]
+    assert tally().retry_amplification == 3.0
+
+
 def test_our_own_earlier_commit_is_not_taken_for_a_duplicate(
     apply: Apply, task: Make, value: Value, tally: Tallied
 ) -> None:

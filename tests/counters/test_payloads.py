@@ -23,7 +23,11 @@ EXPECTED = {"counter": "visits", "amount": "5"}
         ("counter=visits", FORM, b"amount=5"),
         ("", FORM + "; charset=latin-1", b"counter=visits&amount=5"),
         ("", "application/json", b'{"counter": "visits", "amount": "5"}'),
-        ("", 'application/json; a="b;charset=utf-16"; Charset="UTF8"', b'{"counter": "visits", "amount": "5"}'),
+        (
+            "",
+            'application/json; a="b;charset=utf-16"; Charset="UTF8"',
+            b'{"counter": "visits", "amount": "5"}',
+        ),
         ("", "application/octet-stream", b'{"counter": "visits", "amount": "5"}'),
         ("", "application/octet-stream", b"counter=visits&amount=5"),
         ("", "", b"counter=visits&amount=5"),

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from google.cloud import ndb
+from google.cloud import ndb, tasks_v2
 
-from counters import deleting, kept_tasks
+from counters import deleting, kept_tasks, naming
 from counters.applying import Applier
 from counters.database import Database
 from counters.increments import InvalidPayload
 from counters.models import DELETED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, REJECTED, RejectedTask, TaskRecord
 from counters.queue_control import QueueControl
-from counters.queues import NewTask, TaskQueues
+from counters.queues import NewTask, QueueRefused, TaskQueues
 from counters.settings import Settings
 from counters.settling import Done, Edit, Settling, parse_edit
 from counters.slots import Slot
 from counters.tasks import ENQUEUED_AT_HEADER, Outcome, TaskInfo, handler_of
 from counters.updating import CounterUpdates, Registry
-from localcloud.testing import TasksProcess
+from localcloud.testing import FaultyProxy, TasksProcess
 from tests.conftest import PROJECT, StandingClock
 
 QUEUE_FILE = Path(__file__).parents[2] / "queue.yaml"
@@ -279,3 +281,83 @@ def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
 def test_the_handler_of_a_path_is_its_name_without_slash_or_query() -> None:
     assert handler_of("/update-counter?counter=a") == "update-counter"
     assert handler_of("/update%2Dcounter") == "update-counter"
+
+
+@pytest.fixture
+def proxy(queue_settings: Settings) -> Iterator[FaultyProxy]:
+    with FaultyProxy(tasks=queue_settings.tasks_emulator) as proxy:
+        yield proxy
+
+
+def _replacement(queues: TaskQueues, kept: str) -> tasks_v2.Task | None:
+    name = kept.replace("@update-counter", "-r1")
+    return queues.get(name, naming.queue_of(name, queues.names))
+
+
+def test_what_is_refused_after_an_answer_was_lost_can_not_be_discarded(
+    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    """The task of the lost answer is there, and will be applied."""
+    through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
+    settling = Settling(database, through_proxy)
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
+    assert settling.enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
+    assert settling.enqueue_again([kept]).counts == {Done.PERHAPS_BEFORE: 1}
+
+    assert _state(kept) == RE_ENQUEUEING
+    assert settling.discard([kept]).changed == 0
+    assert _replacement(queues, kept) is not None
+
+    proxy.clear_faults()
+    assert settling.enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
+    assert _state(kept) == RE_ENQUEUED
+
+
+def test_what_is_refused_at_first_can_be_discarded(
+    database: Database, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    settling = Settling(database, TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address)))
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
+    for _ in range(2):
+        assert settling.enqueue_again([kept]).counts == {Done.REFUSED: 1}
+        assert _state(kept) == KEPT
+    assert settling.discard([kept]).counts == {Done.DISCARDED: 1}
+
+
+def test_a_refusal_gives_nothing_back_that_somebody_else_has_tried_meanwhile(
+    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    """Two clicks: the first is refused, the second gets no answer, and its task is there."""
+
+    class SecondClickMeanwhile(TaskQueues):
+        def create(self, task: NewTask) -> None:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(click).result()
+            raise QueueRefused("Not now.")
+
+    def click() -> None:
+        through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
+        with database.context():
+            assert Settling(database, through_proxy).enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
+
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
+    Settling(database, SecondClickMeanwhile(queue_settings)).enqueue_again([kept])
+
+    assert _state(kept) == RE_ENQUEUEING
+    assert _replacement(queues, kept) is not None
+
+
+def test_a_replacement_that_was_removed_from_its_queue_is_not_told_as_enqueued(
+    database: Database, queues: TaskQueues, kept: str
+) -> None:
+    Settling(database, queues).enqueue_again([kept])
+    entity = ndb.Key(RejectedTask, kept).get()
+    entity.state = RE_ENQUEUEING  # as if the process had died before its last step
+    entity.put()
+    task = _replacement(queues, kept)
+    assert task is not None
+    queues.client.delete_task(name=task.name)
+
+    assert Settling(database, queues).enqueue_again([kept]).counts == {Done.REMOVED: 1}
+    assert _state(kept) == RE_ENQUEUEING

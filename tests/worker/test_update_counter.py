@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from google.cloud import ndb
+from google.cloud.ndb import _datastore_api
 
 from counters.database import Database
 from counters.models import RejectedTask, TaskRecord
@@ -260,3 +261,39 @@ def test_warm_up_answers_even_when_datastore_is_away(
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
     lonely = WorkerClient({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
     assert lonely.request("/_ah/warmup", "GET").status_int == 200
+
+
+def test_a_commit_that_leaves_out_what_went_past_ndb_is_no_success(
+    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a release of google-cloud-ndb skipped the commit, or sent it by another way."""
+    path = f"/update-counter?counter={name}&amount=7"
+    assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
+
+    def skip(transaction: bytes, **how: object) -> object:
+        return _datastore_api.rollback(transaction)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_datastore_api, "commit", skip)
+        assert worker.deliver(path, task=name).status_int == 500
+
+    assert value() == 7
+    assert worker.deliver(path, task=name, retry_count=1).text == "applied\n"
+    assert value() == 14
+
+
+def test_a_commit_of_another_transaction_does_not_take_what_went_past_ndb_along(
+    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/update-counter?counter={name}&amount=7"
+    assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
+    commit = _datastore_api.commit
+
+    def commit_another(transaction: bytes, **how: object) -> object:
+        return commit(b"another", **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_datastore_api, "commit", commit_another)
+        assert worker.deliver(path, task=name).status_int == 500
+
+    assert value() == 7
