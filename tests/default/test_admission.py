@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
+from counters import admission
 from counters.admission import holds_a_key
+from counters.database import Database
 from counters.settings import Settings
 from tests.default.conftest import ADA, OUR_PAGE, DefaultClient
 
@@ -110,3 +114,26 @@ def test_a_key_is_compared_with_all_keys() -> None:
     assert holds_a_key("Bearer another-key-of-16-chars", settings)
     assert not holds_a_key("Bearer \N{SNOWMAN}", settings)
     assert not holds_a_key("", settings)
+
+
+class _NoCounters:
+    """Stands for a Datastore in which no counter is ever registered, because no task gets applied."""
+
+    def get(self, keys: Iterable[object]) -> list[None]:
+        return [None for _ in keys]
+
+    def run_query(self, *_: object, **__: object) -> list[object]:
+        return []
+
+
+def test_names_that_are_admitted_again_and_again_do_not_fill_the_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_MOST_KNOWN", 100)
+    now_s = 0.0
+    gate = admission.Admission(_NoCounters(), 60, clock_s=lambda: now_s)  # type: ignore[arg-type]
+    with database.context():
+        for start in range(0, 1000, 50):
+            now_s += 400.0  # by then the counters are counted again
+            gate.admit(f"name-{number}" for number in range(start, start + 50))
+            assert len(gate._known) <= 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings
 from collections.abc import Callable
 
 import pytest
@@ -297,3 +298,26 @@ def test_a_commit_of_another_transaction_does_not_take_what_went_past_ndb_along(
         assert worker.deliver(path, task=name).status_int == 500
 
     assert value() == 7
+
+
+@pytest.mark.parametrize("parameter", ["charset={}", "boundary*={}''b", "boundary=b"])
+def test_charsets_that_a_request_names_are_not_looked_up(
+    worker: WorkerClient, name: str, parameter: str
+) -> None:
+    """Python keeps every name that it was ever asked for."""
+    before = set(encodings._cache)
+    body = f"--b\r\nContent-Disposition: form-data; name*={name}''x\r\n\r\n1\r\n--b--\r\n".encode()
+    for kind in (
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "text/plain",
+    ):
+        content_type = f"{kind}; {parameter.format(name)}"
+        assert worker.deliver(body=body, content_type=content_type).status_int == 200
+        for path in ("/update-counter", "/nowhere", "/_ah/warmup", "/update-counter\xff"):
+            outsider = worker.request(path, body=body, headers={"Content-Type": content_type})
+            assert outsider.status_int in (403, 404, 405)
+        by_hand = {**ADMIN, **FORM, "Content-Type": content_type}
+        worker.request("/update-counter", body=body, headers=by_hand)
+    assert set(encodings._cache) == before
