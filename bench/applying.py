@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from google.cloud import ndb
 from bench.datastore_clients import clients_of
 from bench.proof import Proof, Sums
 from counters.update_counter import HANDLER, CounterUpdates, Registry
+from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import TaskInfo
+from pushtasks.delivery import Delivery
 from pushtasks.group import GroupCommitter
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
-from pushtasks.transaction import Applier
 
 PROJECT = "local-project"
 
@@ -59,8 +58,8 @@ def apply_in_groups(
         committer = GroupCommitter(applier.apply, slot, settings.group_size)
     body = b'{"counter":"%s","amount":1}' % counter.encode()
 
-    def task(number: int) -> TaskInfo:
-        return TaskInfo(
+    def task(number: int) -> Delivery:
+        return Delivery(
             name=f"{secrets.token_hex(8)}-{number}",
             queue="counter-updates-0",
             path=f"/{HANDLER}",

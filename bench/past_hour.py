@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from counters.update_counter import CounterUpdates, Registry
+from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import TaskInfo
+from pushtasks.delivery import Delivery
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
-from pushtasks.transaction import Applier
 
 _BAD_BODIES = (
     b'{"counter": "visits", "amount": "two"}',
@@ -58,7 +58,7 @@ def live_through(
     return applied
 
 
-def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble: float) -> TaskInfo:
+def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble: float) -> Delivery:
     retries = 0
     while retries < 12 and chance.random() < (trouble if not retries else 0.45):
         retries += 1
@@ -67,9 +67,9 @@ def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble
     return _named(chance, now, json.dumps({"counter": counter, "amount": amount}).encode(), retries)
 
 
-def _named(chance: random.Random, now: datetime, body: bytes, retries: int) -> TaskInfo:
+def _named(chance: random.Random, now: datetime, body: bytes, retries: int) -> Delivery:
     waited_s = chance.lognormvariate(-2.6, 0.7) + sum(0.5 * 2**retry for retry in range(retries))
-    return TaskInfo(
+    return Delivery(
         name=f"{chance.getrandbits(128):032x}",
         queue=f"counter-updates-{chance.randrange(4)}",
         retry_count=retries,

@@ -23,7 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.virtual import World
-from pushtasks.delivery import Contention, Outcome, TaskFailure
+from pushtasks.delivery import Outcome
+from pushtasks.errors import Contention, TaskFailure
 from pushtasks.group import GroupCommitter
 from pushtasks.slots import Slot
 

@@ -67,7 +67,7 @@ class Proof:
 
     def duplicates(self) -> int:
         """Deliveries of tasks already recorded, over all handlers, since the data began."""
-        slots = self._client.query(kind="RetryStatistics").fetch()
+        slots = self._client.query(kind="TaskStatistics").fetch()
         return sum(slot["duplicates"] or 0 for slot in slots)
 
     def _get(self, keys: Sequence[Any]) -> Iterable[Any]:

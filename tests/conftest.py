@@ -12,7 +12,7 @@ import pytest
 
 from localcloud.testing import DatastoreProcess
 from pushtasks.database import Database
-from pushtasks.settings import Settings
+from counters.settings import CounterSettings
 
 PROJECT = "test-project"
 
@@ -46,8 +46,8 @@ def datastore_address() -> Iterator[str]:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
+def settings() -> CounterSettings:
+    return CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from bench.proof import Proof, Sums
+from counters.entities import CounterShard
 from pushtasks.database import Database
-from pushtasks.entities import CounterShard
 
 
 @pytest.mark.parametrize("elsewhere", [None, "127.0.0.1:1"])

@@ -9,7 +9,7 @@ from bench.platform_model import Books, Datastore, Scale
 from bench.simulate import simulate
 from bench.virtual import World
 from pushtasks import group
-from pushtasks.delivery import Contention
+from pushtasks.errors import Contention
 
 SMALL = Scale(demand_per_s=100, instances=4)
 

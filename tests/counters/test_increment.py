@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counters.increment import Increment, InvalidPayload, parse_amount, parse_counter_name, parse_increment
+from counters.increment import Increment, parse_amount, parse_counter_name, parse_increment
+from pushtasks.errors import Rejected
 
 
 @pytest.mark.parametrize("amount", ["1", "-1", "+7", "2147483647", "-2147483648", 5, -5])
@@ -22,7 +23,7 @@ NO_AMOUNTS: list[object] = [
 
 @pytest.mark.parametrize("amount", NO_AMOUNTS)
 def test_anything_else_is_none(amount: object) -> None:
-    with pytest.raises(InvalidPayload) as caught:
+    with pytest.raises(Rejected) as caught:
         parse_amount(amount)
 
     assert caught.value.field == "amount"
@@ -37,7 +38,7 @@ def test_a_counter_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [None, "", ".a", "-a", "_a", "a b", "a/b", "ä", "x" * 101, 7, "a\n", "<b>"])
 def test_no_counter_name(name: object) -> None:
-    with pytest.raises(InvalidPayload, match="counter"):
+    with pytest.raises(Rejected, match="counter"):
         parse_counter_name(name)
 
 
@@ -51,13 +52,13 @@ def test_whatever_comes_it_is_parsed_or_refused(value: object) -> None:
     for parse in (parse_amount, parse_counter_name):
         try:
             parse(value)
-        except InvalidPayload as problem:
+        except Rejected as problem:
             assert problem.expected
 
 
 def test_an_increment_names_the_field_that_is_missing() -> None:
     assert parse_increment({"counter": "visits", "amount": "3"}) == Increment("visits", 3)
-    with pytest.raises(InvalidPayload, match="counter is missing. Expected 1 to 100 of letters"):
+    with pytest.raises(Rejected, match="counter is missing. Expected 1 to 100 of letters"):
         parse_increment({"amount": "3"})
-    with pytest.raises(InvalidPayload, match="amount is missing. Expected a whole number"):
+    with pytest.raises(Rejected, match="amount is missing. Expected a whole number"):
         parse_increment({"counter": "visits"})

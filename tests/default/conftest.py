@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -25,7 +24,7 @@ from default.application import create_application
 from localcloud.testing import TasksProcess
 from localcloud.testing.waiting import wait_until
 from pushtasks.database import Database
-from pushtasks.entities import RejectedTask
+from pushtasks.entities import KeptTask
 from tests.conftest import PROJECT
 from worker.application import create_application as create_worker
 
@@ -167,7 +166,7 @@ def nothing_kept(database: Database, tasks: TasksProcess) -> None:
     """No kept task of an earlier test is left, and none is on its way."""
     tasks.wait_idle()
     with database.context():
-        ndb.delete_multi(RejectedTask.query().fetch(keys_only=True))
+        ndb.delete_multi(KeptTask.query().fetch(keys_only=True))
 
 
 @pytest.fixture

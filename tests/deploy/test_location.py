@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from pushtasks.queues import QueueRefused, find_location
+from pushtasks.errors import QueueRefused
+from pushtasks.queues import find_location
 from pushtasks.settings import Settings
 
 

@@ -11,20 +11,22 @@ from typing import Any
 import pytest
 from google.cloud import ndb
 
-from counters import reading
+from counters import values
+from counters.entities import CounterShard
 from counters.increment import Increment
 from counters.update_counter import CounterUpdates, Registry
 from pushtasks import statistics
+from pushtasks.applier import Applier, Delivery
 from pushtasks.database import Database
-from pushtasks.delivery import Contention, Outcome, TaskInfo
-from pushtasks.entities import REJECTED, CounterShard, RejectedTask, RetryStatistics, TaskRecord
+from pushtasks.delivery import Delivery, Outcome
+from pushtasks.entities import REJECTED, KeptTask, TaskRecord, TaskStatistics
+from pushtasks.errors import Contention
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
 from pushtasks.tally import Tally
-from pushtasks.transaction import Applier, Delivery
 from tests.conftest import StandingClock
 
-Make = Callable[..., TaskInfo]
+Make = Callable[..., Delivery]
 
 
 class OwnStatistics(CounterUpdates):
@@ -50,18 +52,18 @@ def applier(
 
 @pytest.fixture
 def task(name: str, clock: StandingClock) -> Make:
-    def make(body: str | None = None, **about: Any) -> TaskInfo:
+    def make(body: str | None = None, **about: Any) -> Delivery:
         about.setdefault("name", secrets.token_hex(8))
         about.setdefault("enqueued_at", clock.now - timedelta(milliseconds=40))
         data = (body if body is not None else f"counter={name}&amount=5").encode()
-        return TaskInfo(queue="q", body=data, **about)
+        return Delivery(queue="q", body=data, **about)
 
     return make
 
 
 @pytest.fixture
 def apply(applier: Applier[Increment]) -> Callable[..., list[Outcome]]:
-    def apply_all(*tasks: TaskInfo, **how: bool) -> list[Outcome]:
+    def apply_all(*tasks: Delivery, **how: bool) -> list[Outcome]:
         return applier.apply([applier.receive(each) for each in tasks], **how)
 
     return apply_all
@@ -71,7 +73,7 @@ def apply(applier: Applier[Increment]) -> Callable[..., list[Outcome]]:
 def value(database: Database, name: str) -> Callable[[], int | None]:
     def value_now() -> int | None:
         with database.context():
-            counter = reading.counter(database, name)
+            counter = values.counter(database, name)
         return counter.value if counter else None
 
     return value_now
@@ -81,7 +83,7 @@ def value(database: Database, name: str) -> Callable[[], int | None]:
 def tally(database: Database, name: str, clock: StandingClock) -> Callable[[], Tally]:
     def tally_now() -> Tally:
         with database.context():
-            keys = [RetryStatistics.key_of(f"handler-{name}", slot) for slot in range(8)]
+            keys = [TaskStatistics.key_of(f"handler-{name}", slot) for slot in range(8)]
             slots = [entity for entity in database.get(keys) if entity]
         return statistics.summed(f"handler-{name}", slots, clock.now).total
 
@@ -118,6 +120,18 @@ def test_the_same_task_again_changes_nothing_however_often(
     assert (tally().applied, tally().duplicates) == (1, 3)
 
 
+def test_a_slow_attempt_that_a_later_one_overtook_counts_once(
+    apply: Apply, task: Make, tally: Tallied
+) -> None:
+    assert apply(task(name="overtaken", retry_count=1)) == [Outcome.APPLIED]
+    assert apply(task(name="overtaken", retry_count=0)) == [Outcome.DUPLICATE]
+
+    assert tally().retry_amplification == 2.0, "two deliveries of one task"
+
+    assert apply(task(name="overtaken", retry_count=1)) == [Outcome.DUPLICATE]
+    assert tally().retry_amplification == 3.0
+
+
 def test_our_own_earlier_commit_is_not_taken_for_a_duplicate(
     apply: Apply, task: Make, value: Value, tally: Tallied
 ) -> None:
@@ -150,7 +164,7 @@ def test_a_group_over_several_counters_sums_each(
     apply(*(task(f"counter={each}&amount={amount}") for each in counters for amount in (3, -1, 10)))
 
     with database.context():
-        assert [reading.counter(database, each).value for each in counters] == [12] * 5  # type: ignore[union-attr]
+        assert [values.counter(database, each).value for each in counters] == [12] * 5  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +191,7 @@ def test_what_can_never_be_applied_is_kept_with_its_reason_once(
     assert outcomes == [[Outcome.REJECTED], [Outcome.DUPLICATE], [Outcome.DUPLICATE]]
     with database.context():
         record = TaskRecord.key_of(f"handler-{name}", "hopeless").get()
-        kept = ndb.Key(RejectedTask, record.key.id()).get()
+        kept = ndb.Key(KeptTask, record.key.id()).get()
     assert record.outcome == REJECTED
     assert kept.reason.startswith(reason)
     assert kept.payload == body.encode()
@@ -192,7 +206,7 @@ def test_a_rejected_payload_that_no_entity_could_hold_is_cut(
 
     with database.context():
         record = TaskRecord.key_of(f"handler-{name}", "huge").get()
-        assert len(ndb.Key(RejectedTask, record.key.id()).get().payload) == 900_000
+        assert len(ndb.Key(KeptTask, record.key.id()).get().payload) == 900_000
 
 
 def test_a_task_too_old_to_be_proven_unapplied_is_rejected_not_counted(
@@ -244,7 +258,7 @@ def test_the_hours_ring_forgets_what_is_older(
     clock.advance(minutes=59)
     apply(task())
     with database.context():
-        entity = RetryStatistics.key_of(f"handler-{name}", slot.number).get()
+        entity = TaskStatistics.key_of(f"handler-{name}", slot.number).get()
     assert statistics.summed("h", [entity], clock.now).last_hour.applied == 2
     clock.advance(minutes=1)
     assert statistics.summed("h", [entity], clock.now).last_hour.applied == 1
@@ -282,7 +296,7 @@ def test_a_transaction_that_fails_writes_nothing(
     applier: Applier[Increment],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(payloads: Sequence[Any], tasks: Sequence[TaskInfo], now: datetime) -> list[Any]:
+    def broken(payloads: Sequence[Any], tasks: Sequence[Delivery], now: datetime) -> list[Any]:
         raise RuntimeError("the work failed")
 
     delivered = task()

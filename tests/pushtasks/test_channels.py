@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -11,9 +10,9 @@ import pytest
 
 from localcloud.testing.waiting import wait_until
 from pushtasks.database import Database
-from pushtasks.delivery import TaskFailure
+from pushtasks.errors import OutcomeUnknown, TaskFailure
 from pushtasks.queue_control import QueueControl
-from pushtasks.queues import OutcomeUnknown, TaskQueues
+from pushtasks.queues import TaskQueues
 from pushtasks.settings import Settings
 
 ATTEMPTS = 8

@@ -18,14 +18,15 @@ from counters.increment import Increment
 from counters.update_counter import HANDLER, CounterUpdates, Registry
 from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import names
+from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import ENQUEUED_AT_HEADER, Outcome, TaskInfo
-from pushtasks.enqueue import Enqueuer, KeyReused, State
+from pushtasks.delivery import ENQUEUED_AT_HEADER, Delivery, Outcome
+from pushtasks.enqueue import Enqueuer, State
 from pushtasks.entities import TaskRecord
-from pushtasks.queues import NewTask, OutcomeUnknown, QueueRefused, TaskQueues
+from pushtasks.errors import KeyReused, OutcomeUnknown, QueueRefused
+from pushtasks.queues import NewTask, TaskQueues
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
-from pushtasks.transaction import Applier
 from tests.conftest import PROJECT, StandingClock
 
 QUEUE_FILE = Path(__file__).parent.parent.parent / "queue.yaml"
@@ -100,7 +101,7 @@ def record(database: Database, settings: Settings) -> Callable[[str, Increment, 
     applier = Applier(CounterUpdates(Registry(database, 4), slot), database, settings, slot)
 
     def apply(task: str, increment: Increment, body: bytes) -> None:
-        assert applier.apply([applier.receive(TaskInfo(name=task, queue="q", body=body))]) == [
+        assert applier.apply([applier.receive(Delivery(name=task, queue="q", body=body))]) == [
             Outcome.APPLIED
         ]
 
@@ -388,3 +389,95 @@ def test_what_was_not_there_a_moment_ago_is_asked_for_again(
         elsewhere.submit(record, name, Increment(name, 1), body).result()
 
         assert database.get([key])[0].outcome == "applied"
+
+
+@pytest.fixture
+def remove(tasks_server: TasksProcess) -> Callable[[str], None]:
+    """Take a task off its queue, as a purge does."""
+    queues = queues_at(tasks_server.address)
+
+    def remove_task(task: str) -> None:
+        queues.client.delete_task(name=queues.path_of(names.queue_of(task, queues.names), task))
+
+    return remove_task
+
+
+Remove = Callable[[str], None]
+
+
+def test_a_key_whose_task_was_removed_is_no_duplicate(
+    enqueuer: Enqueuer, database: Database, pending: Pending, remove: Remove, name: str
+) -> None:
+    with database.context():
+        first = enqueuer.increment(Increment(name, 1), "key")
+        remove(first.task)
+        second = enqueuer.increment(Increment(name, 1), "key")
+
+    assert (second.task, second.state) == (first.task, State.REMOVED)
+    assert not pending(name)
+
+
+def test_a_task_that_was_removed_before_its_lost_answer_was_asked_for_is_not_accepted(
+    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, remove: Remove, name: str
+) -> None:
+    with database.context():
+        remove(enqueuer.increment(Increment(name, 1), "key").task)
+        proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost", "calls": [1]}])
+        assert enqueuer.increment(Increment(name, 1), "key").state is State.REMOVED
+
+
+def test_a_task_that_is_delivered_between_two_looks_is_a_duplicate(
+    queues: TaskQueues,
+    database: Database,
+    clock: StandingClock,
+    record: Callable[[str, Increment, bytes], None],
+    remove: Remove,
+    name: str,
+) -> None:
+    """It has no record yet when that is looked for, and has left its queue when that is asked."""
+    body = json.dumps({"counter": name, "amount": 1}, separators=(",", ":")).encode()
+
+    class DeliveredMeanwhile(TaskQueues):
+        def get(self, task: str, queue: str) -> tasks_v2.Task | None:
+            with ThreadPoolExecutor(1) as worker:
+                worker.submit(record, task, Increment(name, 1), body).result()
+            remove(task)
+            return super().get(task, queue)
+
+    enqueuer = Enqueuer(DeliveredMeanwhile(queues._settings), database, clock)
+    with database.context():
+        enqueuer.increment(Increment(name, 1), "key")
+        assert enqueuer.increment(Increment(name, 1), "key").state is State.DUPLICATE
+
+
+def test_of_a_keyed_batch_the_removed_are_told_apart_from_those_that_count(
+    enqueuer: Enqueuer,
+    database: Database,
+    pending: Pending,
+    record: Callable[[str, Increment, bytes], None],
+    remove: Remove,
+    queues: TaskQueues,
+    name: str,
+) -> None:
+    batch = [Increment(name, 1)] * 4
+    with database.context():
+        first = enqueuer.increments(batch, name)
+        queue = names.queue_of(first[1].task, queues.names)
+        applied = queues.get(first[1].task, queue)
+        assert applied is not None
+    record(first[1].task, batch[1], applied.app_engine_http_request.body)
+    remove(first[2].task)
+    with database.context():
+        second = enqueuer.increments(batch, name)
+
+    states = [State.DUPLICATE, State.DUPLICATE, State.REMOVED, State.DUPLICATE]
+    assert [answer.state for answer in second] == states
+
+    remove(first[0].task)
+    with database.context():
+        third = enqueuer.increments(batch, name)
+        with pytest.raises(KeyReused):
+            enqueuer.increments([Increment(name, 2)] * 4, name)
+
+    assert [answer.state for answer in third] == [State.REMOVED, *states[1:]]
+    assert sum(pending(name).values()) == 2, "the second and the fourth"

@@ -11,8 +11,9 @@ from google.cloud.datastore import helpers
 from google.cloud.datastore_v1.types import Entity
 from google.cloud.ndb import model
 
+from counters.entities import CounterShard
 from pushtasks.database import Database
-from pushtasks.entities import CounterShard, RetryStatistics, TaskRecord
+from pushtasks.entities import TaskRecord, TaskStatistics
 from pushtasks.fast_path import encode_flat, encode_key, identity_of, identity_of_key, is_flat
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
@@ -45,8 +46,8 @@ def by_us(entity: ndb.Model) -> Any:
         ),
         lambda: TaskRecord(key=TaskRecord.key_of("update-counter", "é" * 100), outcome=""),
         lambda: CounterShard(key=CounterShard.key_of("visits", 3), value=2**40, last_applied_at=NOON),
-        lambda: RetryStatistics(
-            key=RetryStatistics.key_of("update-counter", 1), applied=1, minutes=b"\x00\xff"
+        lambda: TaskStatistics(
+            key=TaskStatistics.key_of("update-counter", 1), applied=1, minutes=b"\x00\xff"
         ),
     ],
 )

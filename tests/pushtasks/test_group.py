@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushtasks.delivery import Contention, DatastoreUnavailable, Outcome, ShuttingDown
+from pushtasks.delivery import Outcome
+from pushtasks.errors import Contention, DatastoreUnavailable, ShuttingDown
 from pushtasks.group import GroupCommitter
 from pushtasks.slots import Slot
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from counters.increment import InvalidPayload
 from pushtasks import names
+from pushtasks.errors import Rejected
 
 QUEUES = ("q0", "q1", "q2", "q3")
 
@@ -48,7 +48,7 @@ def test_the_next_name_is_never_one_that_another_program_may_own() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a/b", "x" * 501, None, 5])
 def test_what_is_no_task_name(name: object) -> None:
-    with pytest.raises(InvalidPayload, match="Expected 1 to 500 of letters"):
+    with pytest.raises(Rejected, match="Expected 1 to 500 of letters"):
         names.parse_task_name(name)
 
 
@@ -59,7 +59,7 @@ def test_what_is_a_task_name(name: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\nb", "ä"])
 def test_what_is_no_idempotency_key(key: str) -> None:
-    with pytest.raises(InvalidPayload, match="Idempotency-Key"):
+    with pytest.raises(Rejected, match="Idempotency-Key"):
         names.parse_idempotency_key(key)
 
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from google.cloud import ndb
+from google.cloud import ndb, tasks_v2
 
-from counters.increment import InvalidPayload
 from counters.update_counter import CounterUpdates, Registry
-from localcloud.testing import TasksProcess
-from pushtasks import deletion, kept_tasks
+from localcloud.testing import FaultyProxy, TasksProcess
+from pushtasks import deletion, kept_tasks, names
+from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import ENQUEUED_AT_HEADER, Outcome, TaskInfo, handler_of
-from pushtasks.entities import DELETED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, REJECTED, RejectedTask, TaskRecord
+from pushtasks.delivery import ENQUEUED_AT_HEADER, Delivery, Outcome, handler_of
+from pushtasks.entities import DELETED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, REJECTED, KeptTask, TaskRecord
+from pushtasks.errors import QueueRefused, Rejected
 from pushtasks.queue_control import QueueControl
 from pushtasks.queues import NewTask, TaskQueues
-from pushtasks.re_enqueue import Done, Edit, Settling, parse_edit
+from pushtasks.re_enqueue import Done, Edit, parse_edit
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
-from pushtasks.transaction import Applier
 from tests.conftest import PROJECT, StandingClock
 
 QUEUE_FILE = Path(__file__).parents[2] / "queue.yaml"
@@ -71,7 +73,7 @@ def kept(database: Database, clock: StandingClock) -> Iterator[str]:
     """The id of a kept task."""
     task_id = f"{secrets.token_hex(16)}@update-counter"
     with database.context():
-        RejectedTask(
+        KeptTask(
             id=task_id,
             handler="update-counter",
             outcome=REJECTED,
@@ -82,40 +84,40 @@ def kept(database: Database, clock: StandingClock) -> Iterator[str]:
             path="/update-counter",
             headers={"content-type": "application/json"},
             payload=b"{}",
-            rejected_at=clock(),
+            kept_at=clock(),
         ).put()
         yield task_id
 
 
 def _state(task_id: str) -> str:
-    return str(ndb.Key(RejectedTask, task_id).get(use_cache=False).state)
+    return str(ndb.Key(KeptTask, task_id).get(use_cache=False).state)
 
 
 def test_what_the_queue_did_not_answer_stays_open_and_repeating_it_finishes_it(
     database: Database, queues: TaskQueues, unreachable: TaskQueues, kept: str
 ) -> None:
     edit = Edit("/update-counter", b'{"counter": "a", "amount": 1}')
-    settled = Settling(database, unreachable).enqueue_again([kept], edit)
+    settled = KeptTaskActions(database, unreachable).enqueue_again([kept], edit)
     assert settled.counts == {Done.UNSETTLED: 1}
     assert settled.changed == 0
     assert _state(kept) == RE_ENQUEUEING
-    settled = Settling(database, queues).enqueue_again([kept], Edit("/update-counter", b"other"))
+    settled = KeptTaskActions(database, queues).enqueue_again([kept], Edit("/update-counter", b"other"))
     assert settled.sentence == "1 enqueued again as it was first edited, not as now"
     assert _state(kept) == RE_ENQUEUED
     name = kept.replace("@update-counter", "-r1")
     pending = [queues.get(name, queue) for queue in queues.names]
     [task] = [each for each in pending if each is not None]
     assert task.app_engine_http_request.body == edit.payload
-    assert Settling(database, queues).enqueue_again([kept]).sentence == "1 already enqueued again"
+    assert KeptTaskActions(database, queues).enqueue_again([kept]).sentence == "1 already enqueued again"
 
 
 def test_a_repeat_carries_the_time_of_the_first_try(
     database: Database, queues: TaskQueues, unreachable: TaskQueues, kept: str, clock: StandingClock
 ) -> None:
     first_s = clock().timestamp()
-    Settling(database, unreachable, clock).enqueue_again([kept])
+    KeptTaskActions(database, unreachable, clock).enqueue_again([kept])
     clock.advance(days=95)
-    Settling(database, queues, clock).enqueue_again([kept])
+    KeptTaskActions(database, queues, clock).enqueue_again([kept])
     name = kept.replace("@update-counter", "-r1")
     [task] = [found for queue in queues.names if (found := queues.get(name, queue)) is not None]
     assert float(task.app_engine_http_request.headers[ENQUEUED_AT_HEADER]) == first_s
@@ -124,21 +126,21 @@ def test_a_repeat_carries_the_time_of_the_first_try(
 def test_a_crash_after_the_task_was_created_is_repaired_by_repeating(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    Settling(database, queues).enqueue_again([kept])
-    entity = ndb.Key(RejectedTask, kept).get()
+    KeptTaskActions(database, queues).enqueue_again([kept])
+    entity = ndb.Key(KeptTask, kept).get()
     entity.state = RE_ENQUEUEING  # as if the process had died before its last step
     entity.put()
-    assert Settling(database, queues).enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
+    assert KeptTaskActions(database, queues).enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
     assert _state(kept) == RE_ENQUEUED
 
 
 def test_a_queue_that_is_gone_is_told_with_its_reason(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    entity = ndb.Key(RejectedTask, kept).get()
+    entity = ndb.Key(KeptTask, kept).get()
     entity.queue = "nowhere"
     entity.put()
-    settled = Settling(database, queues).enqueue_again([kept])
+    settled = KeptTaskActions(database, queues).enqueue_again([kept])
     assert settled.counts == {Done.REFUSED: 1}
     assert settled.sentence.startswith("1 refused by the queue (")
     assert _state(kept) == KEPT
@@ -148,21 +150,21 @@ def test_what_the_queue_refuses_can_be_edited_otherwise_and_enqueued(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
     too_large = Edit("/update-counter", b"x" * 200_000)
-    assert Settling(database, queues).enqueue_again([kept], too_large).counts == {Done.REFUSED: 1}
+    assert KeptTaskActions(database, queues).enqueue_again([kept], too_large).counts == {Done.REFUSED: 1}
 
     better = Edit("/update-counter", b"counter=a&amount=1")
-    assert Settling(database, queues).enqueue_again([kept], better).counts == {Done.ENQUEUED: 1}
+    assert KeptTaskActions(database, queues).enqueue_again([kept], better).counts == {Done.ENQUEUED: 1}
     assert _state(kept) == RE_ENQUEUED
 
 
 def test_a_task_run_by_hand_gets_a_name_that_nobody_can_take_by_hand(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    entity = ndb.Key(RejectedTask, kept).get()
-    by_hand = RejectedTask(key=ndb.Key(RejectedTask, f"by-hand-{kept}"), **entity.to_dict())
+    entity = ndb.Key(KeptTask, kept).get()
+    by_hand = KeptTask(key=ndb.Key(KeptTask, f"by-hand-{kept}"), **entity.to_dict())
     by_hand.put()
 
-    Settling(database, queues).enqueue_again([by_hand.key.id()])
+    KeptTaskActions(database, queues).enqueue_again([by_hand.key.id()])
 
     replacement = by_hand.key.get(use_cache=False).replacement
     assert not replacement.startswith("by-hand-")
@@ -172,13 +174,13 @@ def test_a_task_run_by_hand_gets_a_name_that_nobody_can_take_by_hand(
 def test_many_are_settled_in_groups(
     database: Database, queues: TaskQueues, kept: str, clock: StandingClock
 ) -> None:
-    first = ndb.Key(RejectedTask, kept).get()
+    first = ndb.Key(KeptTask, kept).get()
     ids = [f"{secrets.token_hex(16)}@update-counter" for _ in range(60)]
     values = {name: getattr(first, name) for name in first.to_dict()}
-    ndb.put_multi([RejectedTask(id=task_id, **values) for task_id in ids])
-    assert Settling(database, queues, clock).enqueue_again(ids).counts == {Done.ENQUEUED: 60}
+    ndb.put_multi([KeptTask(id=task_id, **values) for task_id in ids])
+    assert KeptTaskActions(database, queues, clock).enqueue_again(ids).counts == {Done.ENQUEUED: 60}
     assert {_state(task_id) for task_id in ids} == {RE_ENQUEUED}
-    assert Settling(database, queues, clock).discard([*ids, kept, "nobody@x"]).counts == {
+    assert KeptTaskActions(database, queues, clock).discard([*ids, kept, "nobody@x"]).counts == {
         Done.ALREADY_ENQUEUED: 60,
         Done.DISCARDED: 1,
         Done.MISSING: 1,
@@ -188,11 +190,11 @@ def test_many_are_settled_in_groups(
 def test_a_name_as_long_as_names_may_be_gets_a_derived_one_that_still_fits(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    first = ndb.Key(RejectedTask, kept).get()
+    first = ndb.Key(KeptTask, kept).get()
     task_id = f"{secrets.token_hex(250)}@update-counter"
-    RejectedTask(id=task_id, **{name: getattr(first, name) for name in first.to_dict()}).put()
-    assert Settling(database, queues).enqueue_again([task_id]).changed == 1
-    assert len(ndb.Key(RejectedTask, task_id).get(use_cache=False).replacement) <= 500
+    KeptTask(id=task_id, **{name: getattr(first, name) for name in first.to_dict()}).put()
+    assert KeptTaskActions(database, queues).enqueue_again([task_id]).changed == 1
+    assert len(ndb.Key(KeptTask, task_id).get(use_cache=False).replacement) <= 500
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_an_edit_is_what_differs(path: str, text: str, edit: Edit | None) -> Non
 
 @pytest.mark.parametrize("path", ["/q", "//p", "/p?\n", "/p?a b", "/p?" + "a" * 2000, "/p?\xe4"])
 def test_a_path_that_can_not_be_sent_is_no_edit(path: str) -> None:
-    with pytest.raises(InvalidPayload, match="path"):
+    with pytest.raises(Rejected, match="path"):
         parse_edit(path, "kept", "/p", b"kept")
 
 
@@ -232,7 +234,7 @@ def _apply(database: Database, settings: Settings, name: str, clock: StandingClo
     work = CounterUpdates(Registry(database, 4), slot)
     applier = Applier(work, database, settings, slot, clock)
     body = b'{"counter": "deleted", "amount": 1}'
-    task = TaskInfo(name, "counter-updates-2", content_type="application/json", body=body)
+    task = Delivery(name, "counter-updates-2", content_type="application/json", body=body)
     return applier.apply([applier.receive(task)])[0]
 
 
@@ -279,3 +281,87 @@ def test_a_deletion_that_was_cut_short_is_finished_by_the_next(
 def test_the_handler_of_a_path_is_its_name_without_slash_or_query() -> None:
     assert handler_of("/update-counter?counter=a") == "update-counter"
     assert handler_of("/update%2Dcounter") == "update-counter"
+
+
+@pytest.fixture
+def proxy(queue_settings: Settings) -> Iterator[FaultyProxy]:
+    with FaultyProxy(tasks=queue_settings.tasks_emulator) as proxy:
+        yield proxy
+
+
+def _replacement(queues: TaskQueues, kept: str) -> tasks_v2.Task | None:
+    name = kept.replace("@update-counter", "-r1")
+    return queues.get(name, names.queue_of(name, queues.names))
+
+
+def test_what_is_refused_after_an_answer_was_lost_can_not_be_discarded(
+    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    """The task of the lost answer is there, and will be applied."""
+    through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
+    settling = KeptTaskActions(database, through_proxy)
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
+    assert settling.enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
+    assert settling.enqueue_again([kept]).counts == {Done.PERHAPS_BEFORE: 1}
+
+    assert _state(kept) == RE_ENQUEUEING
+    assert settling.discard([kept]).changed == 0
+    assert _replacement(queues, kept) is not None
+
+    proxy.clear_faults()
+    assert settling.enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
+    assert _state(kept) == RE_ENQUEUED
+
+
+def test_what_is_refused_at_first_can_be_discarded(
+    database: Database, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    settling = KeptTaskActions(
+        database, TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
+    )
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
+    for _ in range(2):
+        assert settling.enqueue_again([kept]).counts == {Done.REFUSED: 1}
+        assert _state(kept) == KEPT
+    assert settling.discard([kept]).counts == {Done.DISCARDED: 1}
+
+
+def test_a_refusal_gives_nothing_back_that_somebody_else_has_tried_meanwhile(
+    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+) -> None:
+    """Two clicks: the first is refused, the second gets no answer, and its task is there."""
+
+    class SecondClickMeanwhile(TaskQueues):
+        def create(self, task: NewTask) -> None:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(click).result()
+            raise QueueRefused("Not now.")
+
+    def click() -> None:
+        through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
+        with database.context():
+            assert KeptTaskActions(database, through_proxy).enqueue_again([kept]).counts == {
+                Done.UNSETTLED: 1
+            }
+
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
+    KeptTaskActions(database, SecondClickMeanwhile(queue_settings)).enqueue_again([kept])
+
+    assert _state(kept) == RE_ENQUEUEING
+    assert _replacement(queues, kept) is not None
+
+
+def test_a_replacement_that_was_removed_from_its_queue_is_not_told_as_enqueued(
+    database: Database, queues: TaskQueues, kept: str
+) -> None:
+    KeptTaskActions(database, queues).enqueue_again([kept])
+    entity = ndb.Key(KeptTask, kept).get()
+    entity.state = RE_ENQUEUEING  # as if the process had died before its last step
+    entity.put()
+    task = _replacement(queues, kept)
+    assert task is not None
+    queues.client.delete_task(name=task.name)
+
+    assert KeptTaskActions(database, queues).enqueue_again([kept]).counts == {Done.REMOVED: 1}
+    assert _state(kept) == RE_ENQUEUEING

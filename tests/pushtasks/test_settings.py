@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from pushtasks.settings import Settings, SettingsError
+from pushtasks.errors import SettingsError
+from pushtasks.settings import Settings
 
 MINIMUM = {"GOOGLE_CLOUD_PROJECT": "a-project"}
 

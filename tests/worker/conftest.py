@@ -12,7 +12,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from counters import reading
+from counters import values
 from pushtasks.database import Database
 from tests.conftest import PROJECT
 from worker.application import create_application
@@ -82,7 +82,7 @@ def worker(database: Database) -> WorkerClient:
 def value(database: Database, name: str) -> Callable[[], int | None]:
     def value_now() -> int | None:
         with database.context():
-            counter = reading.counter(database, name)
+            counter = values.counter(database, name)
         return counter.value if counter else None
 
     return value_now

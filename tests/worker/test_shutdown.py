@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from google.appengine.api import appinfo
 
-from counters import reading
+from counters import values
 from localcloud.testing import FaultyProxy
 from localcloud.testing.waiting import wait_until
 from pushtasks.database import Database
@@ -107,7 +107,7 @@ def test_on_sigterm_what_was_taken_in_is_finished(
     assert "Worker exiting" in output
     assert "Logging error" not in output
     with database.context():
-        value = reading.counter(database, name)
+        value = values.counter(database, name)
     assert set(statuses) <= {200, 500, 0}
     assert statuses.count(200) > 0
     assert value is not None
