@@ -11,11 +11,11 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from counters.update_counter import CounterUpdates, Registry
+from counters.settings import CounterSettings
+from counters.update_counter import UpdateCounter
 from pushtasks.applier import Applier
 from pushtasks.database import Database
 from pushtasks.delivery import Delivery
-from pushtasks.settings import Settings
 from pushtasks.slots import Slot
 
 _BAD_BODIES = (
@@ -34,15 +34,14 @@ class _MovedClock:
 
 
 def live_through(
-    database: Database, settings: Settings, counters: Sequence[str], minutes: int = 59, seed: int = 1
+    database: Database, settings: CounterSettings, counters: Sequence[str], minutes: int = 59, seed: int = 1
 ) -> int:
     """Apply an hour's tasks, minute by minute up to now; how many were applied."""
     chance = random.Random(seed)
     end = datetime.now(UTC)
     clock = _MovedClock(end)
     slot = Slot(settings.slots, chance)
-    work = CounterUpdates(Registry(database, settings.shards, clock), slot)
-    applier = Applier(work, database, settings, slot, clock)
+    applier = Applier(UpdateCounter(settings), database, settings, slot, clock=clock)
     applied = 0
     for minute in range(minutes, 0, -1):
         clock.now = end - timedelta(minutes=minute)
