@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import hypothesis
 import pytest
 
+from counters.settings import CounterSettings
 from localcloud.testing import DatastoreProcess
 from pushtasks.database import Database
-from counters.settings import CounterSettings
 
 PROJECT = "test-project"
 

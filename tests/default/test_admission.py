@@ -8,8 +8,8 @@ import pytest
 
 from counters import limits
 from counters.limits import holds_a_key
+from counters.settings import CounterSettings
 from pushtasks.database import Database
-from pushtasks.settings import Settings
 from tests.default.conftest import ADA, OUR_PAGE, DefaultClient
 
 KEY = "a-key-of-sixteen-or-more"
@@ -103,7 +103,7 @@ def test_a_counter_that_exists_is_incremented_however_many_there_are(
 
 
 def test_a_key_is_compared_with_all_keys() -> None:
-    settings = Settings.read(
+    settings = CounterSettings.read(
         {
             "GOOGLE_CLOUD_PROJECT": "p",
             "COUNTER_API_ACCESS": "key",
@@ -129,7 +129,7 @@ class _NoCounters:
 def test_names_that_are_admitted_again_and_again_do_not_fill_the_memory(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "_MOST_KNOWN", 100)
+    monkeypatch.setattr(limits, "_MOST_KNOWN", 100)
     now_s = 0.0
     gate = limits.Admission(_NoCounters(), 60, clock_s=lambda: now_s)  # type: ignore[arg-type]
     with database.context():

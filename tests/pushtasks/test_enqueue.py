@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,21 @@ from google.cloud import tasks_v2
 from google.longrunning import operations_pb2
 
 from counters.increment import Increment
-from counters.update_counter import HANDLER, CounterUpdates, Registry
+from counters.settings import CounterSettings
+from counters.tasks import TASKS
+from counters.update_counter import UpdateCounter
 from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import names
 from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import ENQUEUED_AT_HEADER, Delivery, Outcome
-from pushtasks.enqueue import Enqueuer, State
+from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, Delivery, Outcome
+from pushtasks.enqueue import Enqueued, State, Tasks
 from pushtasks.entities import TaskRecord
-from pushtasks.errors import KeyReused, OutcomeUnknown, QueueRefused
+from pushtasks.errors import BadDeclaration, KeyReused, OutcomeUnknown, QueueRefused, Rejected
+from pushtasks.payload import canonical_json
 from pushtasks.queues import NewTask, TaskQueues
-from pushtasks.settings import Settings
 from pushtasks.slots import Slot
+from pushtasks.task import Kinds, Task
 from tests.conftest import PROJECT, StandingClock
 
 QUEUE_FILE = Path(__file__).parent.parent.parent / "queue.yaml"
@@ -59,7 +63,7 @@ def queues_at(address: str, **more: str) -> TaskQueues:
         "CLOUD_TASKS_EMULATOR_HOST": address,
         **more,
     }
-    return TaskQueues(Settings.read(environ))
+    return TaskQueues(CounterSettings.read(environ))
 
 
 @pytest.fixture
@@ -67,9 +71,22 @@ def queues(proxy: FaultyProxy) -> TaskQueues:
     return queues_at(proxy.tasks_address)
 
 
+class Counting(Tasks):
+    """Enqueues increments."""
+
+    def increment(self, increment: Increment, key: str | None = None) -> Enqueued:
+        return self.enqueue(UpdateCounter, increment.payload, key=key)
+
+    def increments(self, increments: Sequence[Increment]) -> list[Enqueued]:
+        return self.enqueue_many(UpdateCounter, [each.payload for each in increments])
+
+
+KINDS = Kinds(TASKS, CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT}))
+
+
 @pytest.fixture
-def enqueuer(queues: TaskQueues, database: Database, clock: StandingClock) -> Enqueuer:
-    return Enqueuer(queues, database, clock, sleep=lambda seconds: None)
+def enqueuer(queues: TaskQueues, database: Database, clock: StandingClock) -> Counting:
+    return Counting(KINDS, queues, database, clock, sleep=lambda seconds: None)
 
 
 Pending = Callable[[str], Counter[str]]
@@ -82,7 +99,7 @@ def pending(tasks_server: TasksProcess) -> Pending:
 
     def pending_of(counter: str) -> Counter[str]:
         found: Counter[str] = Counter()
-        for queue in queues.names:
+        for queue in UpdateCounter.queues:
             request = tasks_v2.ListTasksRequest(
                 parent=queues.path_of(queue), response_view=tasks_v2.Task.View.FULL
             )
@@ -95,26 +112,25 @@ def pending(tasks_server: TasksProcess) -> Pending:
 
 
 @pytest.fixture
-def record(database: Database, settings: Settings) -> Callable[[str, Increment, bytes], None]:
+def record(database: Database, settings: CounterSettings) -> Callable[[str, Increment, bytes], None]:
     """Apply a task as the worker would."""
     slot = Slot(1)
-    applier = Applier(CounterUpdates(Registry(database, 4), slot), database, settings, slot)
+    applier = Applier(UpdateCounter(settings), database, settings, slot)
 
     def apply(task: str, increment: Increment, body: bytes) -> None:
-        assert applier.apply([applier.receive(Delivery(name=task, queue="q", body=body))]) == [
-            Outcome.APPLIED
-        ]
+        [result] = applier.apply([applier.receive(Delivery(name=task, queue="q", body=body))])
+        assert result.outcome is Outcome.APPLIED
 
     return apply
 
 
 def test_an_increment_becomes_a_task_in_the_queue_that_its_name_picks(
-    enqueuer: Enqueuer, queues: TaskQueues, name: str, clock: StandingClock
+    enqueuer: Counting, queues: TaskQueues, name: str, clock: StandingClock
 ) -> None:
     answer = enqueuer.increment(Increment(name, 3))
 
     assert answer.state is State.ENQUEUED
-    task = queues.get(answer.task, names.queue_of(answer.task, queues.names))
+    task = queues.get(answer.task, names.queue_of(answer.task, UpdateCounter.queues))
     assert task is not None
     request = task.app_engine_http_request
     assert (request.relative_uri, request.app_engine_routing.service) == ("/update-counter", "worker")
@@ -122,7 +138,7 @@ def test_an_increment_becomes_a_task_in_the_queue_that_its_name_picks(
     assert float(request.headers[ENQUEUED_AT_HEADER]) == clock.now.timestamp()
 
 
-def test_two_increments_without_a_key_are_two_tasks(enqueuer: Enqueuer, pending: Pending, name: str) -> None:
+def test_two_increments_without_a_key_are_two_tasks(enqueuer: Counting, pending: Pending, name: str) -> None:
     enqueuer.increment(Increment(name, 1))
     enqueuer.increment(Increment(name, 1))
 
@@ -130,22 +146,22 @@ def test_two_increments_without_a_key_are_two_tasks(enqueuer: Enqueuer, pending:
 
 
 def test_a_key_repeated_is_one_task_and_the_repeat_is_told_so(
-    enqueuer: Enqueuer, database: Database, pending: Pending, name: str
+    enqueuer: Counting, database: Database, pending: Pending, name: str
 ) -> None:
     with database.context():
-        first = enqueuer.increment(Increment(name, 1), "key")
-        second = enqueuer.increment(Increment(name, 1), "key")
+        first = enqueuer.increment(Increment(name, 1), f"key-{name}")
+        second = enqueuer.increment(Increment(name, 1), f"key-{name}")
 
     assert (first.state, second.state) == (State.ENQUEUED, State.DUPLICATE)
     assert pending(name) == {first.task: 1}
 
 
 def test_a_key_sent_20_times_in_parallel_is_one_task_and_each_caller_is_told_the_truth(
-    enqueuer: Enqueuer, database: Database, pending: Pending, name: str
+    enqueuer: Counting, database: Database, pending: Pending, name: str
 ) -> None:
     def send(_: int) -> State:
         with database.context():
-            return enqueuer.increment(Increment(name, 1), "key").state
+            return enqueuer.increment(Increment(name, 1), f"key-{name}").state
 
     with ThreadPoolExecutor(20) as pool:
         states = Counter(pool.map(send, range(20)))
@@ -155,38 +171,36 @@ def test_a_key_sent_20_times_in_parallel_is_one_task_and_each_caller_is_told_the
 
 
 def test_a_key_with_another_payload_is_refused_while_the_task_is_pending(
-    enqueuer: Enqueuer, database: Database, pending: Pending, name: str
+    enqueuer: Counting, database: Database, pending: Pending, name: str
 ) -> None:
     with database.context():
-        enqueuer.increment(Increment(name, 1), "key")
+        enqueuer.increment(Increment(name, 1), f"key-{name}")
         with pytest.raises(KeyReused):
-            enqueuer.increment(Increment(name, 2), "key")
+            enqueuer.increment(Increment(name, 2), f"key-{name}")
 
     assert sum(pending(name).values()) == 1
 
 
 def test_a_key_holds_after_the_task_was_applied(
-    enqueuer: Enqueuer,
+    enqueuer: Counting,
     database: Database,
     pending: Pending,
     record: Callable[[str, Increment, bytes], None],
     name: str,
 ) -> None:
-    task = names.keyed_name(HANDLER, name, "key")
-    record(
-        task, Increment(name, 1), json.dumps({"counter": name, "amount": 1}, separators=(",", ":")).encode()
-    )
+    task = names.keyed_name(UpdateCounter.name, f"key-{name}")
+    record(task, Increment(name, 1), canonical_json({"counter": name, "amount": 1}))
 
     with database.context():
-        assert enqueuer.increment(Increment(name, 1), "key").state is State.DUPLICATE
+        assert enqueuer.increment(Increment(name, 1), f"key-{name}").state is State.DUPLICATE
         with pytest.raises(KeyReused):
-            enqueuer.increment(Increment(name, 2), "key")
+            enqueuer.increment(Increment(name, 2), f"key-{name}")
 
     assert not pending(name), "nothing was enqueued again, although the queue had never known the name"
 
 
 def test_when_the_answer_is_lost_the_same_name_is_asked_for_again(
-    enqueuer: Enqueuer, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost", "calls": [1]}])
 
@@ -197,31 +211,31 @@ def test_when_the_answer_is_lost_the_same_name_is_asked_for_again(
 
 
 def test_when_a_keyed_answer_is_lost_it_can_only_be_said_that_it_is_accepted(
-    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, database: Database, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost", "calls": [1]}])
 
     with database.context():
-        answer = enqueuer.increment(Increment(name, 1), "key")
+        answer = enqueuer.increment(Increment(name, 1), f"key-{name}")
 
     assert answer.state is State.ACCEPTED
     assert pending(name) == {answer.task: 1}
 
 
 def test_when_a_request_never_arrived_the_repeat_enqueues_it(
-    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, database: Database, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "calls": [1, 2]}])
 
     with database.context():
-        answer = enqueuer.increment(Increment(name, 1), "key")
+        answer = enqueuer.increment(Increment(name, 1), f"key-{name}")
 
     assert answer.state is State.ENQUEUED
     assert pending(name) == {answer.task: 1}
 
 
 def test_when_no_answer_comes_the_caller_is_told_the_name_to_ask_for(
-    enqueuer: Enqueuer, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(
         tasks=[
@@ -237,7 +251,7 @@ def test_when_no_answer_comes_the_caller_is_told_the_name_to_ask_for(
 
 
 def test_a_batch_is_enqueued_whole_over_all_queues(
-    enqueuer: Enqueuer, pending: Pending, name: str, proxy: FaultyProxy
+    enqueuer: Counting, pending: Pending, name: str, proxy: FaultyProxy
 ) -> None:
     before = proxy.report()["tasks"]["calls"].get("BatchCreateTasks", 0)
 
@@ -249,7 +263,7 @@ def test_a_batch_is_enqueued_whole_over_all_queues(
 
 
 def test_where_a_server_has_no_batches_the_tasks_are_created_singly(
-    enqueuer: Enqueuer, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(tasks=[{"method": "BatchCreateTasks", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
 
@@ -260,7 +274,7 @@ def test_where_a_server_has_no_batches_the_tasks_are_created_singly(
 
 
 def test_a_batch_whose_answer_is_lost_is_one_batch(
-    enqueuer: Enqueuer, proxy: FaultyProxy, pending: Pending, name: str
+    enqueuer: Counting, proxy: FaultyProxy, pending: Pending, name: str
 ) -> None:
     proxy.set_faults(tasks=[{"method": "BatchCreateTasks", "fault": "response_lost", "times": 3}])
 
@@ -268,48 +282,6 @@ def test_a_batch_whose_answer_is_lost_is_one_batch(
 
     assert Counter(answer.state for answer in answers) == {State.ENQUEUED: 40}
     assert sum(pending(name).values()) == 40
-
-
-def test_a_keyed_batch_repeated_enqueues_nothing_more(
-    enqueuer: Enqueuer, database: Database, pending: Pending, name: str
-) -> None:
-    batch = [Increment(name, amount) for amount in range(1, 31)]
-    with database.context():
-        first = enqueuer.increments(batch, name)
-        second = enqueuer.increments(batch, name)
-
-    assert {answer.state for answer in first} == {State.ENQUEUED}
-    assert {answer.state for answer in second} == {State.DUPLICATE}
-    assert sum(pending(name).values()) == 30
-
-
-def test_a_keyed_batch_that_was_cut_short_is_completed_by_its_repeat(
-    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, pending: Pending, name: str
-) -> None:
-    batch = [Increment(name, amount) for amount in range(1, 31)]
-    proxy.set_faults(tasks=[{"method": "BatchCreateTasks", "fault": "request_lost"}])
-    with database.context():
-        cut = Counter(answer.state for answer in enqueuer.increments(batch, name))
-        proxy.clear_faults()
-        repeated = Counter(answer.state for answer in enqueuer.increments(batch, name))
-
-    assert cut == {State.ENQUEUED: 1, State.UNKNOWN: 29}
-    assert repeated == {State.DUPLICATE: 1, State.ENQUEUED: 29}
-    assert sum(pending(name).values()) == 30
-
-
-def test_a_keyed_batch_whose_first_task_may_be_missing_leaves_its_key_free(
-    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, pending: Pending, name: str
-) -> None:
-    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost"}])
-    with database.context():
-        cut = enqueuer.increments([Increment(name, 1)] * 5, name)
-        proxy.clear_faults()
-        other = enqueuer.increments([Increment(name, 2)] * 5, name)
-
-    assert {answer.state for answer in cut} == {State.UNKNOWN}
-    assert {answer.state for answer in other} == {State.ENQUEUED}
-    assert sum(pending(name).values()) == 5
 
 
 def test_a_batch_operation_that_broke_is_no_success(
@@ -325,26 +297,34 @@ def test_a_batch_operation_that_broke_is_no_success(
     )
     monkeypatch.setattr(queues.client, "batch_create_tasks", lambda *_, **__: operation)
 
-    [answer] = queues.create_batch([NewTask(name, "counter-updates-0", b"{}", "/update-counter", 0.0)])
+    [answer] = queues.create_batch(
+        [NewTask(name, "counter-updates-0", b"{}", "/update-counter", datetime.now(UTC))]
+    )
 
     assert isinstance(answer, OutcomeUnknown)
 
 
-def test_another_batch_under_the_same_key_enqueues_nothing(
-    enqueuer: Enqueuer, database: Database, pending: Pending, name: str
-) -> None:
-    with database.context():
-        enqueuer.increments([Increment(name, 1)] * 5, name)
-        for other in ([Increment(name, 1)] * 6, [Increment(name, 1)] * 4 + [Increment(name, 2)]):
-            with pytest.raises(KeyReused):
-                enqueuer.increments(other, name)
+class _Nowhere(UpdateCounter):
+    queues = ("nowhere",)
 
-    assert sum(pending(name).values()) == 5
+
+class _Kept(UpdateCounter):
+    name = "kept"
+    queues = ("kept",)
+
+
+class _Dropped(UpdateCounter):
+    name = "dropped"
+    queues = ("dropped",)
+
+
+def kinds_of(*declared: type[Task[Any]]) -> Kinds:
+    return Kinds(declared, CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT}))
 
 
 def test_a_queue_that_does_not_exist_is_named_with_what_to_do(tasks_server: TasksProcess) -> None:
-    with pytest.raises(QueueRefused, match="COUNTER_QUEUES names the queue 'nowhere', which does not exist"):
-        queues_at(tasks_server.address, COUNTER_QUEUES="nowhere").check()
+    with pytest.raises(QueueRefused, match="_Nowhere.queues names the queue 'nowhere', which does not exist"):
+        queues_at(tasks_server.address).check(kinds_of(_Nowhere))
 
 
 def test_a_queue_that_queue_yaml_no_longer_names_is_named_too(tmp_path: Path) -> None:
@@ -354,23 +334,73 @@ def test_a_queue_that_queue_yaml_no_longer_names_is_named_too(tmp_path: Path) ->
         entries = "".join(f"- name: {name}\n  rate: 5/s\n" for name in remaining)
         file.write_text(f"queue:\n{entries}")
         with TasksProcess(file, {}, "--project", PROJECT, folder=tmp_path) as server:
-            queues = queues_at(server.address, COUNTER_QUEUES="kept", COUNTER_OTHER_QUEUES="dropped")
+            queues, kinds = queues_at(server.address), kinds_of(_Kept, _Dropped)
             if "dropped" in remaining:
-                queues.check()
+                queues.check(kinds)
             else:
                 with pytest.raises(
-                    QueueRefused, match="COUNTER_OTHER_QUEUES names the queue 'dropped', which is disabled"
+                    QueueRefused, match="_Dropped.queues names the queue 'dropped', which is disabled"
                 ):
-                    queues.check()
+                    queues.check(kinds)
 
 
-def test_an_increment_for_a_queue_that_does_not_exist_is_refused(
+def test_a_task_for_a_queue_that_does_not_exist_is_refused(
     tasks_server: TasksProcess, database: Database, name: str
 ) -> None:
-    enqueuer = Enqueuer(queues_at(tasks_server.address, COUNTER_QUEUES="nowhere"), database)
+    tasks = Tasks(kinds_of(_Nowhere), queues_at(tasks_server.address), database)
 
-    assert enqueuer.increment(Increment(name, 1)).state is State.REFUSED
-    assert enqueuer.increments([Increment(name, 1)] * 2)[1].state is State.REFUSED
+    assert tasks.enqueue(_Nowhere, {}).state is State.REFUSED
+    assert tasks.enqueue_many(_Nowhere, [{}, {}])[1].state is State.REFUSED
+
+
+def test_a_kind_that_is_not_in_the_applications_list_can_not_be_enqueued(enqueuer: Counting) -> None:
+    with pytest.raises(BadDeclaration, match="_Kept is not in the application's list of kinds"):
+        enqueuer.enqueue(_Kept, {})
+
+
+def test_a_task_for_later_waits_in_its_queue_until_it_is_due(
+    enqueuer: Counting, queues: TaskQueues, name: str, clock: StandingClock
+) -> None:
+    clock.now = datetime.now(UTC)
+    due = clock.now + timedelta(hours=3)
+    for answer in (
+        enqueuer.enqueue(UpdateCounter, {"counter": name, "amount": 1}, at=due),
+        enqueuer.enqueue(UpdateCounter, {"counter": name, "amount": 1}, delay=timedelta(hours=3)),
+        enqueuer.enqueue_many(UpdateCounter, [{"counter": name, "amount": 1}], at=due)[0],
+    ):
+        task = queues.get(answer.task, names.queue_of(answer.task, UpdateCounter.queues))
+        assert task is not None
+        assert abs(task.schedule_time.timestamp() - due.timestamp()) < 1  # type: ignore[attr-defined]
+        assert float(task.app_engine_http_request.headers[DUE_AT_HEADER]) == pytest.approx(due.timestamp())
+
+
+def test_options_that_can_not_be_honoured_are_refused(enqueuer: Counting, clock: StandingClock) -> None:
+    with pytest.raises(ValueError, match="not both"):
+        enqueuer.enqueue(UpdateCounter, {}, at=clock.now, delay=timedelta(1))
+    with pytest.raises(ValueError, match="no time zone"):
+        enqueuer.enqueue(UpdateCounter, {}, at=datetime(2026, 1, 1))
+    for payload, expected in ({"a": {1, 2}}, "what JSON can hold"), ("x" * 100_000, "98000 bytes of JSON"):
+        with pytest.raises(Rejected, match=expected):
+            enqueuer.enqueue(UpdateCounter, payload)
+
+
+def test_a_key_belongs_to_its_kind_whatever_it_is_about(
+    enqueuer: Counting, database: Database, name: str
+) -> None:
+    with database.context():
+        enqueuer.increment(Increment(name, 1), name)
+        with pytest.raises(KeyReused):
+            enqueuer.increment(Increment(f"{name}-other", 1), name)
+
+
+def test_the_order_of_a_payloads_members_makes_no_other_payload(
+    enqueuer: Counting, database: Database, name: str
+) -> None:
+    with database.context():
+        first = enqueuer.enqueue(UpdateCounter, {"counter": name, "amount": 1}, key=name)
+        again = enqueuer.enqueue(UpdateCounter, {"amount": 1, "counter": name}, key=name)
+
+    assert (again.task, again.state, again.outcome) == (first.task, State.DUPLICATE, "pending")
 
 
 def test_records_are_keyed_by_handler_and_task(database: Database) -> None:
@@ -383,7 +413,7 @@ def test_what_was_not_there_a_moment_ago_is_asked_for_again(
     database: Database, record: Callable[[str, Increment, bytes], None], name: str
 ) -> None:
     with ThreadPoolExecutor(1) as elsewhere, database.context():
-        key = TaskRecord.key_of(HANDLER, name)
+        key = TaskRecord.key_of(UpdateCounter.name, name)
         assert database.get([key]) == [None]
         body = json.dumps({"counter": name, "amount": 1}).encode()
         elsewhere.submit(record, name, Increment(name, 1), body).result()
@@ -397,7 +427,7 @@ def remove(tasks_server: TasksProcess) -> Callable[[str], None]:
     queues = queues_at(tasks_server.address)
 
     def remove_task(task: str) -> None:
-        queues.client.delete_task(name=queues.path_of(names.queue_of(task, queues.names), task))
+        queues.client.delete_task(name=queues.path_of(names.queue_of(task, UpdateCounter.queues), task))
 
     return remove_task
 
@@ -406,24 +436,24 @@ Remove = Callable[[str], None]
 
 
 def test_a_key_whose_task_was_removed_is_no_duplicate(
-    enqueuer: Enqueuer, database: Database, pending: Pending, remove: Remove, name: str
+    enqueuer: Counting, database: Database, pending: Pending, remove: Remove, name: str
 ) -> None:
     with database.context():
-        first = enqueuer.increment(Increment(name, 1), "key")
+        first = enqueuer.increment(Increment(name, 1), f"key-{name}")
         remove(first.task)
-        second = enqueuer.increment(Increment(name, 1), "key")
+        second = enqueuer.increment(Increment(name, 1), f"key-{name}")
 
     assert (second.task, second.state) == (first.task, State.REMOVED)
     assert not pending(name)
 
 
 def test_a_task_that_was_removed_before_its_lost_answer_was_asked_for_is_not_accepted(
-    enqueuer: Enqueuer, database: Database, proxy: FaultyProxy, remove: Remove, name: str
+    enqueuer: Counting, database: Database, proxy: FaultyProxy, remove: Remove, name: str
 ) -> None:
     with database.context():
-        remove(enqueuer.increment(Increment(name, 1), "key").task)
+        remove(enqueuer.increment(Increment(name, 1), f"key-{name}").task)
         proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost", "calls": [1]}])
-        assert enqueuer.increment(Increment(name, 1), "key").state is State.REMOVED
+        assert enqueuer.increment(Increment(name, 1), f"key-{name}").state is State.REMOVED
 
 
 def test_a_task_that_is_delivered_between_two_looks_is_a_duplicate(
@@ -435,7 +465,7 @@ def test_a_task_that_is_delivered_between_two_looks_is_a_duplicate(
     name: str,
 ) -> None:
     """It has no record yet when that is looked for, and has left its queue when that is asked."""
-    body = json.dumps({"counter": name, "amount": 1}, separators=(",", ":")).encode()
+    body = canonical_json({"counter": name, "amount": 1})
 
     class DeliveredMeanwhile(TaskQueues):
         def get(self, task: str, queue: str) -> tasks_v2.Task | None:
@@ -444,40 +474,7 @@ def test_a_task_that_is_delivered_between_two_looks_is_a_duplicate(
             remove(task)
             return super().get(task, queue)
 
-    enqueuer = Enqueuer(DeliveredMeanwhile(queues._settings), database, clock)
+    enqueuer = Counting(KINDS, DeliveredMeanwhile(queues._settings), database, clock)
     with database.context():
-        enqueuer.increment(Increment(name, 1), "key")
-        assert enqueuer.increment(Increment(name, 1), "key").state is State.DUPLICATE
-
-
-def test_of_a_keyed_batch_the_removed_are_told_apart_from_those_that_count(
-    enqueuer: Enqueuer,
-    database: Database,
-    pending: Pending,
-    record: Callable[[str, Increment, bytes], None],
-    remove: Remove,
-    queues: TaskQueues,
-    name: str,
-) -> None:
-    batch = [Increment(name, 1)] * 4
-    with database.context():
-        first = enqueuer.increments(batch, name)
-        queue = names.queue_of(first[1].task, queues.names)
-        applied = queues.get(first[1].task, queue)
-        assert applied is not None
-    record(first[1].task, batch[1], applied.app_engine_http_request.body)
-    remove(first[2].task)
-    with database.context():
-        second = enqueuer.increments(batch, name)
-
-    states = [State.DUPLICATE, State.DUPLICATE, State.REMOVED, State.DUPLICATE]
-    assert [answer.state for answer in second] == states
-
-    remove(first[0].task)
-    with database.context():
-        third = enqueuer.increments(batch, name)
-        with pytest.raises(KeyReused):
-            enqueuer.increments([Increment(name, 2)] * 4, name)
-
-    assert [answer.state for answer in third] == [State.REMOVED, *states[1:]]
-    assert sum(pending(name).values()) == 2, "the second and the fourth"
+        enqueuer.increment(Increment(name, 1), f"key-{name}")
+        assert enqueuer.increment(Increment(name, 1), f"key-{name}").state is State.DUPLICATE

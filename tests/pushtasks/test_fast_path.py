@@ -14,7 +14,8 @@ from google.cloud.ndb import model
 from counters.entities import CounterShard
 from pushtasks.database import Database
 from pushtasks.entities import TaskRecord, TaskStatistics
-from pushtasks.fast_path import encode_flat, encode_key, identity_of, identity_of_key, is_flat
+from pushtasks.fast_path import encode_flat, encode_key, is_flat, path_of
+from pushtasks.work import Lookup, UnitOfWork
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
 
@@ -36,8 +37,7 @@ def by_us(entity: ndb.Model) -> Any:
         lambda: TaskRecord(
             key=TaskRecord.key_of("update-counter", "name"),
             outcome="applied",
-            counter="visits",
-            amount=-(2**31),
+            note='{"counter":"visits","amount":1}',
             payload_digest="0" * 32,
             attempts=3,
             enqueued_at=NOON,
@@ -45,7 +45,7 @@ def by_us(entity: ndb.Model) -> Any:
             expire_at=NOON,
         ),
         lambda: TaskRecord(key=TaskRecord.key_of("update-counter", "é" * 100), outcome=""),
-        lambda: CounterShard(key=CounterShard.key_of("visits", 3), value=2**40, last_applied_at=NOON),
+        lambda: CounterShard(key=ndb.Key(CounterShard, "visits:3"), value=2**40, last_applied_at=NOON),
         lambda: TaskStatistics(
             key=TaskStatistics.key_of("update-counter", 1), applied=1, minutes=b"\x00\xff"
         ),
@@ -107,12 +107,19 @@ def test_an_entity_with_a_parent_or_without_a_name_is_not_flat(database: Databas
         assert not is_flat(Plain(key=ndb.Key(*path)))
 
 
-def test_what_is_not_flat_is_written_by_ndb_in_the_same_transaction(database: Database, name: str) -> None:
+@pytest.mark.parametrize("model", [Hooked, Stamped])
+def test_what_is_not_flat_is_written_as_ndb_writes_it(database: Database, name: str, model: Any) -> None:
+    def body(lookup: Lookup) -> tuple[UnitOfWork, None]:
+        unit = UnitOfWork(lookup, 0, NOON)
+        unit.get(key, model)
+        return unit, None
+
     with database.context():
-        flat, hooked = ndb.Key(Plain, name), ndb.Key(Hooked, name)
-        database.transaction(lambda: database.put_all([Plain(key=flat, word="plain"), Hooked(key=hooked)]))
+        key = ndb.Key(model, name)
+        database.unit_of_work(body)
     with database.context():
-        assert [entity.word for entity in database.get([flat, hooked])] == ["plain", "hooked"]
+        [found] = database.get([key])
+    assert found.word == "hooked" if model is Hooked else found.at is not None
 
 
 @pytest.mark.parametrize("path", [("Plain", "é"), ("Plain", 17), ("Parent", "p", "Plain", 3)])
@@ -125,27 +132,7 @@ def test_a_key_is_encoded_as_ndb_encodes_it(database: Database, path: Any, names
         encode_key(key, message)
 
         assert message == key._key.to_protobuf()._pb
-        assert identity_of(message) == identity_of_key(key)
-
-
-def test_what_a_transaction_has_read_is_not_read_again(database: Database, name: str) -> None:
-    read = LookupsCounted(database)
-    with database.context():
-        there, not_there = (TaskRecord.key_of("update-counter", f"{name}-{n}") for n in "ab")
-
-    def twice() -> list[Any]:
-        first = database.get([there, not_there, there])
-        assert read.count == 1
-        return [first, database.get([not_there, there]), there.get()]
-
-    with database.context():
-        database.put(TaskRecord(key=there, outcome="applied"))
-        first, again, by_ndb = database.transaction(twice)
-
-    assert [entity and entity.outcome for entity in first] == ["applied", None, "applied"]
-    assert again == [None, first[0]]
-    assert by_ndb is first[0]
-    assert read.count == 1
+        assert path_of(message) == key.flat()
 
 
 class LookupsCounted:
@@ -161,38 +148,56 @@ class LookupsCounted:
         return self._method.future(*args, **options)
 
 
+def test_what_a_transaction_has_read_is_not_read_again(database: Database, name: str) -> None:
+    read = LookupsCounted(database)
+
+    def body(lookup: Lookup) -> tuple[UnitOfWork, list[Any]]:
+        unit = UnitOfWork(lookup, 0, NOON)
+        unit.fetch([there, not_there, there])
+        return unit, [unit.read(not_there), unit.read(there), unit.get(there, TaskRecord)]
+
+    with database.context():
+        there, not_there = (TaskRecord.key_of("update-counter", f"{name}-{n}") for n in "ab")
+        database.put(TaskRecord(key=there, outcome="applied"))
+        missing, found, again = database.unit_of_work(body)
+
+    assert missing is None
+    assert found is again
+    assert found.outcome == "applied"
+    assert read.count == 1
+
+
 def test_more_keys_than_a_lookup_takes_are_read_in_several(database: Database, name: str) -> None:
     read = LookupsCounted(database)
+
+    def body(lookup: Lookup) -> tuple[UnitOfWork, list[Any]]:
+        return UnitOfWork(lookup, 0, NOON), lookup(keys)
 
     with database.context():
         keys = [TaskRecord.key_of("update-counter", f"{name}-{number}") for number in range(1001)]
         database.put(TaskRecord(key=keys[-1], outcome="applied"))
-        found = database.transaction(lambda: database.get(keys))
+        found = database.unit_of_work(body)
 
     assert found[:-1] == [None] * 1000
     assert found[-1].outcome == "applied"
     assert read.count == 2
 
 
-def test_what_is_put_is_written_by_the_commit_and_not_by_a_rollback(database: Database, name: str) -> None:
-    def put() -> None:
-        database.put_all([TaskRecord(key=TaskRecord.key_of("update-counter", name), outcome="applied")])
+def test_a_body_that_raises_writes_nothing_and_gives_its_locks_back(database: Database, name: str) -> None:
+    def body(lookup: Lookup) -> tuple[UnitOfWork, None]:
+        unit = UnitOfWork(lookup, 0, NOON)
+        unit.get(key, TaskRecord).outcome = "applied"
+        if should_fail:
+            raise LookupError
+        return unit, None
 
-    def put_and_fail() -> None:
-        put()
-        raise LookupError
-
+    should_fail = True
     with database.context():
         key = TaskRecord.key_of("update-counter", name)
         with pytest.raises(LookupError):
-            database.transaction(put_and_fail)
-        database.transaction(lambda: None)
+            database.unit_of_work(body)
         assert database.get([key]) == [None]
-        database.transaction(put)
+        should_fail = False
+        database.unit_of_work(body)
     with database.context():
         assert database.get([key])[0].outcome == "applied"
-
-
-def test_put_all_is_for_transactions_only(database: Database) -> None:
-    with database.context(), pytest.raises(RuntimeError):
-        database.put_all([])

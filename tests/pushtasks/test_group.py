@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class Store:
     hold: Callable[[], None] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def apply(self, deliveries: Sequence[Delivery], *, records_first: bool = False) -> list[Outcome]:
+    def apply(self, deliveries: Sequence[Delivery], /, *, records_first: bool = False) -> list[Outcome]:
         self.hold()
         with self.lock:
             self.groups.append(len(deliveries))
@@ -65,14 +66,14 @@ class Store:
             return outcomes
 
 
-def committer(store: Store, most: int = 8, seed: int = 1) -> GroupCommitter[Delivery]:
+def committer(store: Store, most: int = 8, seed: int = 1) -> GroupCommitter[Delivery, Outcome]:
     return GroupCommitter(
         store.apply, Slot(8, random.Random(seed)), most, random.Random(seed), sleep=lambda seconds: None
     )
 
 
 def deliver_all(
-    commits: GroupCommitter[Delivery], deliveries: Sequence[Delivery]
+    commits: GroupCommitter[Delivery, Outcome], deliveries: Sequence[Delivery]
 ) -> dict[Delivery, Outcome | BaseException]:
     """What each delivery came to, each made in a thread of its own."""
     results: dict[Delivery, Outcome | BaseException] = {}
@@ -101,7 +102,7 @@ def held_until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never came to that")
 
 
-def held_back(store: Store, waiting: int, commits: GroupCommitter[Delivery]) -> threading.Event:
+def held_back(store: Store, waiting: int, commits: GroupCommitter[Delivery, Outcome]) -> threading.Event:
     """Make the first transaction wait until `waiting` more deliveries have arrived behind it."""
     first = threading.Event()
 

@@ -12,31 +12,39 @@ from pathlib import Path
 import pytest
 from google.cloud import ndb, tasks_v2
 
-from counters.update_counter import CounterUpdates, Registry
+from counters.settings import CounterSettings
+from counters.tasks import TASKS
+from counters.update_counter import UpdateCounter
 from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import deletion, kept_tasks, names
 from pushtasks.applier import Applier
 from pushtasks.database import Database
-from pushtasks.delivery import ENQUEUED_AT_HEADER, Delivery, Outcome, handler_of
+from pushtasks.delivery import ENQUEUED_AT_HEADER, Clock, Delivery, Outcome, handler_of, utc_now
 from pushtasks.entities import DELETED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, REJECTED, KeptTask, TaskRecord
 from pushtasks.errors import QueueRefused, Rejected
 from pushtasks.queue_control import QueueControl
 from pushtasks.queues import NewTask, TaskQueues
-from pushtasks.re_enqueue import Done, Edit, parse_edit
-from pushtasks.settings import Settings
+from pushtasks.re_enqueue import Done, Edit, KeptTaskActions, parse_edit
 from pushtasks.slots import Slot
+from pushtasks.task import Kinds
 from tests.conftest import PROJECT, StandingClock
 
 QUEUE_FILE = Path(__file__).parents[2] / "queue.yaml"
 LIFE = timedelta(days=90)
 
+LOST: list[dict[str, object]] = [
+    {"method": "CreateTask", "fault": "response_lost", "calls": [1]},
+    {"method": "CreateTask", "fault": "request_lost"},
+]
+"""The task is created, and nobody is ever told."""
+
 
 @pytest.fixture(scope="module")
-def queue_settings() -> Iterator[Settings]:
-    """Settings that lead to a Cloud Tasks whose worker is away."""
+def queue_settings() -> Iterator[CounterSettings]:
+    """CounterSettings that lead to a Cloud Tasks whose worker is away."""
     away = {"worker": "http://127.0.0.1:1"}
     with TasksProcess(QUEUE_FILE, away, "--project", PROJECT, "--location", "us-central1") as tasks:
-        yield Settings.read(
+        yield CounterSettings.read(
             {
                 "GOOGLE_CLOUD_PROJECT": PROJECT,
                 "LOCATION_ID": "us-central1",
@@ -46,19 +54,19 @@ def queue_settings() -> Iterator[Settings]:
 
 
 @pytest.fixture
-def queues(queue_settings: Settings) -> TaskQueues:
+def queues(queue_settings: CounterSettings) -> TaskQueues:
     return TaskQueues(queue_settings)
 
 
 @pytest.fixture
-def control(queues: TaskQueues, queue_settings: Settings) -> QueueControl:
-    return QueueControl(queues, queue_settings)
+def control(queues: TaskQueues, queue_settings: CounterSettings) -> QueueControl:
+    return QueueControl(queues, UpdateCounter.queues, queue_settings)
 
 
 @pytest.fixture
 def unreachable() -> TaskQueues:
     return TaskQueues(
-        Settings.read(
+        CounterSettings.read(
             {
                 "GOOGLE_CLOUD_PROJECT": PROJECT,
                 "LOCATION_ID": "us-central1",
@@ -89,6 +97,11 @@ def kept(database: Database, clock: StandingClock) -> Iterator[str]:
         yield task_id
 
 
+def actions(database: Database, queues: TaskQueues, clock: Clock = utc_now) -> KeptTaskActions:
+    kinds = Kinds(TASKS, CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT}))
+    return KeptTaskActions(database, queues, kinds, clock)
+
+
 def _state(task_id: str) -> str:
     return str(ndb.Key(KeptTask, task_id).get(use_cache=False).state)
 
@@ -97,40 +110,40 @@ def test_what_the_queue_did_not_answer_stays_open_and_repeating_it_finishes_it(
     database: Database, queues: TaskQueues, unreachable: TaskQueues, kept: str
 ) -> None:
     edit = Edit("/update-counter", b'{"counter": "a", "amount": 1}')
-    settled = KeptTaskActions(database, unreachable).enqueue_again([kept], edit)
+    settled = actions(database, unreachable).enqueue_again([kept], edit)
     assert settled.counts == {Done.UNSETTLED: 1}
     assert settled.changed == 0
     assert _state(kept) == RE_ENQUEUEING
-    settled = KeptTaskActions(database, queues).enqueue_again([kept], Edit("/update-counter", b"other"))
+    settled = actions(database, queues).enqueue_again([kept], Edit("/update-counter", b"other"))
     assert settled.sentence == "1 enqueued again as it was first edited, not as now"
     assert _state(kept) == RE_ENQUEUED
     name = kept.replace("@update-counter", "-r1")
-    pending = [queues.get(name, queue) for queue in queues.names]
+    pending = [queues.get(name, queue) for queue in UpdateCounter.queues]
     [task] = [each for each in pending if each is not None]
     assert task.app_engine_http_request.body == edit.payload
-    assert KeptTaskActions(database, queues).enqueue_again([kept]).sentence == "1 already enqueued again"
+    assert actions(database, queues).enqueue_again([kept]).sentence == "1 already enqueued again"
 
 
 def test_a_repeat_carries_the_time_of_the_first_try(
     database: Database, queues: TaskQueues, unreachable: TaskQueues, kept: str, clock: StandingClock
 ) -> None:
     first_s = clock().timestamp()
-    KeptTaskActions(database, unreachable, clock).enqueue_again([kept])
+    actions(database, unreachable, clock).enqueue_again([kept])
     clock.advance(days=95)
-    KeptTaskActions(database, queues, clock).enqueue_again([kept])
+    actions(database, queues, clock).enqueue_again([kept])
     name = kept.replace("@update-counter", "-r1")
-    [task] = [found for queue in queues.names if (found := queues.get(name, queue)) is not None]
+    [task] = [found for queue in UpdateCounter.queues if (found := queues.get(name, queue)) is not None]
     assert float(task.app_engine_http_request.headers[ENQUEUED_AT_HEADER]) == first_s
 
 
 def test_a_crash_after_the_task_was_created_is_repaired_by_repeating(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    KeptTaskActions(database, queues).enqueue_again([kept])
+    actions(database, queues).enqueue_again([kept])
     entity = ndb.Key(KeptTask, kept).get()
     entity.state = RE_ENQUEUEING  # as if the process had died before its last step
     entity.put()
-    assert KeptTaskActions(database, queues).enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
+    assert actions(database, queues).enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
     assert _state(kept) == RE_ENQUEUED
 
 
@@ -140,7 +153,7 @@ def test_a_queue_that_is_gone_is_told_with_its_reason(
     entity = ndb.Key(KeptTask, kept).get()
     entity.queue = "nowhere"
     entity.put()
-    settled = KeptTaskActions(database, queues).enqueue_again([kept])
+    settled = actions(database, queues).enqueue_again([kept])
     assert settled.counts == {Done.REFUSED: 1}
     assert settled.sentence.startswith("1 refused by the queue (")
     assert _state(kept) == KEPT
@@ -150,10 +163,10 @@ def test_what_the_queue_refuses_can_be_edited_otherwise_and_enqueued(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
     too_large = Edit("/update-counter", b"x" * 200_000)
-    assert KeptTaskActions(database, queues).enqueue_again([kept], too_large).counts == {Done.REFUSED: 1}
+    assert actions(database, queues).enqueue_again([kept], too_large).counts == {Done.REFUSED: 1}
 
     better = Edit("/update-counter", b"counter=a&amount=1")
-    assert KeptTaskActions(database, queues).enqueue_again([kept], better).counts == {Done.ENQUEUED: 1}
+    assert actions(database, queues).enqueue_again([kept], better).counts == {Done.ENQUEUED: 1}
     assert _state(kept) == RE_ENQUEUED
 
 
@@ -164,7 +177,7 @@ def test_a_task_run_by_hand_gets_a_name_that_nobody_can_take_by_hand(
     by_hand = KeptTask(key=ndb.Key(KeptTask, f"by-hand-{kept}"), **entity.to_dict())
     by_hand.put()
 
-    KeptTaskActions(database, queues).enqueue_again([by_hand.key.id()])
+    actions(database, queues).enqueue_again([by_hand.key.id()])
 
     replacement = by_hand.key.get(use_cache=False).replacement
     assert not replacement.startswith("by-hand-")
@@ -178,9 +191,9 @@ def test_many_are_settled_in_groups(
     ids = [f"{secrets.token_hex(16)}@update-counter" for _ in range(60)]
     values = {name: getattr(first, name) for name in first.to_dict()}
     ndb.put_multi([KeptTask(id=task_id, **values) for task_id in ids])
-    assert KeptTaskActions(database, queues, clock).enqueue_again(ids).counts == {Done.ENQUEUED: 60}
+    assert actions(database, queues, clock).enqueue_again(ids).counts == {Done.ENQUEUED: 60}
     assert {_state(task_id) for task_id in ids} == {RE_ENQUEUED}
-    assert KeptTaskActions(database, queues, clock).discard([*ids, kept, "nobody@x"]).counts == {
+    assert actions(database, queues, clock).discard([*ids, kept, "nobody@x"]).counts == {
         Done.ALREADY_ENQUEUED: 60,
         Done.DISCARDED: 1,
         Done.MISSING: 1,
@@ -193,7 +206,7 @@ def test_a_name_as_long_as_names_may_be_gets_a_derived_one_that_still_fits(
     first = ndb.Key(KeptTask, kept).get()
     task_id = f"{secrets.token_hex(250)}@update-counter"
     KeptTask(id=task_id, **{name: getattr(first, name) for name in first.to_dict()}).put()
-    assert KeptTaskActions(database, queues).enqueue_again([task_id]).changed == 1
+    assert actions(database, queues).enqueue_again([task_id]).changed == 1
     assert len(ndb.Key(KeptTask, task_id).get(use_cache=False).replacement) <= 500
 
 
@@ -219,7 +232,7 @@ def test_a_path_that_can_not_be_sent_is_no_edit(path: str) -> None:
 def _enqueue(queues: TaskQueues, clock: StandingClock) -> str:
     name = secrets.token_hex(16)
     body = b'{"counter": "deleted", "amount": 1}'
-    queues.create(NewTask(name, "counter-updates-2", body, "/update-counter", clock().timestamp()))
+    queues.create(NewTask(name, "counter-updates-2", body, "/update-counter", clock()))
     return name
 
 
@@ -229,17 +242,20 @@ def _delete(database: Database, control: QueueControl, name: str, clock: Standin
     )
 
 
-def _apply(database: Database, settings: Settings, name: str, clock: StandingClock) -> Outcome:
+def _apply(database: Database, settings: CounterSettings, name: str, clock: StandingClock) -> Outcome:
     slot = Slot(settings.slots)
-    work = CounterUpdates(Registry(database, 4), slot)
-    applier = Applier(work, database, settings, slot, clock)
+    applier = Applier(UpdateCounter(settings), database, settings, slot, clock=clock)
     body = b'{"counter": "deleted", "amount": 1}'
     task = Delivery(name, "counter-updates-2", content_type="application/json", body=body)
-    return applier.apply([applier.receive(task)])[0]
+    return applier.apply([applier.receive(task)])[0].outcome
 
 
 def test_a_deleted_task_is_kept_and_can_never_be_applied(
-    database: Database, queues: TaskQueues, control: QueueControl, settings: Settings, clock: StandingClock
+    database: Database,
+    queues: TaskQueues,
+    control: QueueControl,
+    settings: CounterSettings,
+    clock: StandingClock,
 ) -> None:
     name = _enqueue(queues, clock)
     with database.context():
@@ -257,12 +273,16 @@ def test_a_deleted_task_is_kept_and_can_never_be_applied(
 
 
 def test_a_task_that_was_applied_meanwhile_is_not_deleted(
-    database: Database, queues: TaskQueues, control: QueueControl, settings: Settings, clock: StandingClock
+    database: Database,
+    queues: TaskQueues,
+    control: QueueControl,
+    settings: CounterSettings,
+    clock: StandingClock,
 ) -> None:
     name = _enqueue(queues, clock)
     assert _apply(database, settings, name, clock) is Outcome.APPLIED
     with database.context():
-        assert _delete(database, control, name, clock) == (0, "applied meanwhile, so nothing was deleted")
+        assert _delete(database, control, name, clock) == (0, "applied by then, so nothing was deleted")
         assert kept_tasks.find(database, f"{name}@update-counter") is None
         assert TaskRecord.key_of("update-counter", name).get().outcome == "applied"
     assert queues.get(name, "counter-updates-2") is not None
@@ -284,51 +304,49 @@ def test_the_handler_of_a_path_is_its_name_without_slash_or_query() -> None:
 
 
 @pytest.fixture
-def proxy(queue_settings: Settings) -> Iterator[FaultyProxy]:
+def proxy(queue_settings: CounterSettings) -> Iterator[FaultyProxy]:
     with FaultyProxy(tasks=queue_settings.tasks_emulator) as proxy:
         yield proxy
 
 
 def _replacement(queues: TaskQueues, kept: str) -> tasks_v2.Task | None:
     name = kept.replace("@update-counter", "-r1")
-    return queues.get(name, names.queue_of(name, queues.names))
+    return queues.get(name, names.queue_of(name, UpdateCounter.queues))
 
 
 def test_what_is_refused_after_an_answer_was_lost_can_not_be_discarded(
-    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+    database: Database, queues: TaskQueues, queue_settings: CounterSettings, proxy: FaultyProxy, kept: str
 ) -> None:
     """The task of the lost answer is there, and will be applied."""
     through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
-    settling = KeptTaskActions(database, through_proxy)
-    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
-    assert settling.enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
+    again = actions(database, through_proxy)
+    proxy.set_faults(tasks=LOST)
+    assert again.enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
-    assert settling.enqueue_again([kept]).counts == {Done.PERHAPS_BEFORE: 1}
+    assert again.enqueue_again([kept]).counts == {Done.PERHAPS_BEFORE: 1}
 
     assert _state(kept) == RE_ENQUEUEING
-    assert settling.discard([kept]).changed == 0
+    assert again.discard([kept]).changed == 0
     assert _replacement(queues, kept) is not None
 
     proxy.clear_faults()
-    assert settling.enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
+    assert again.enqueue_again([kept]).counts == {Done.ENQUEUED: 1}
     assert _state(kept) == RE_ENQUEUED
 
 
 def test_what_is_refused_at_first_can_be_discarded(
-    database: Database, queue_settings: Settings, proxy: FaultyProxy, kept: str
+    database: Database, queue_settings: CounterSettings, proxy: FaultyProxy, kept: str
 ) -> None:
-    settling = KeptTaskActions(
-        database, TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
-    )
+    again = actions(database, TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address)))
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "code": "UNIMPLEMENTED"}])
     for _ in range(2):
-        assert settling.enqueue_again([kept]).counts == {Done.REFUSED: 1}
+        assert again.enqueue_again([kept]).counts == {Done.REFUSED: 1}
         assert _state(kept) == KEPT
-    assert settling.discard([kept]).counts == {Done.DISCARDED: 1}
+    assert again.discard([kept]).counts == {Done.DISCARDED: 1}
 
 
 def test_a_refusal_gives_nothing_back_that_somebody_else_has_tried_meanwhile(
-    database: Database, queues: TaskQueues, queue_settings: Settings, proxy: FaultyProxy, kept: str
+    database: Database, queues: TaskQueues, queue_settings: CounterSettings, proxy: FaultyProxy, kept: str
 ) -> None:
     """Two clicks: the first is refused, the second gets no answer, and its task is there."""
 
@@ -341,12 +359,10 @@ def test_a_refusal_gives_nothing_back_that_somebody_else_has_tried_meanwhile(
     def click() -> None:
         through_proxy = TaskQueues(replace(queue_settings, tasks_emulator=proxy.tasks_address))
         with database.context():
-            assert KeptTaskActions(database, through_proxy).enqueue_again([kept]).counts == {
-                Done.UNSETTLED: 1
-            }
+            assert actions(database, through_proxy).enqueue_again([kept]).counts == {Done.UNSETTLED: 1}
 
-    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "response_lost"}])
-    KeptTaskActions(database, SecondClickMeanwhile(queue_settings)).enqueue_again([kept])
+    proxy.set_faults(tasks=LOST)
+    actions(database, SecondClickMeanwhile(queue_settings)).enqueue_again([kept])
 
     assert _state(kept) == RE_ENQUEUEING
     assert _replacement(queues, kept) is not None
@@ -355,7 +371,7 @@ def test_a_refusal_gives_nothing_back_that_somebody_else_has_tried_meanwhile(
 def test_a_replacement_that_was_removed_from_its_queue_is_not_told_as_enqueued(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    KeptTaskActions(database, queues).enqueue_again([kept])
+    actions(database, queues).enqueue_again([kept])
     entity = ndb.Key(KeptTask, kept).get()
     entity.state = RE_ENQUEUEING  # as if the process had died before its last step
     entity.put()
@@ -363,5 +379,5 @@ def test_a_replacement_that_was_removed_from_its_queue_is_not_told_as_enqueued(
     assert task is not None
     queues.client.delete_task(name=task.name)
 
-    assert KeptTaskActions(database, queues).enqueue_again([kept]).counts == {Done.REMOVED: 1}
+    assert actions(database, queues).enqueue_again([kept]).counts == {Done.REMOVED: 1}
     assert _state(kept) == RE_ENQUEUEING

@@ -32,7 +32,7 @@ def _statistics(applied: int, first: int, rejected: int = 0) -> Statistics:
 def test_when_nothing_is_wrong_it_is_ok_and_says_why() -> None:
     verdict = judge([_statistics(100, 100)], [_queue()], None, NOW)
     assert verdict.level is Level.OK
-    assert verdict.findings[0].sentence.startswith("Every increment that arrives is counted")
+    assert verdict.findings[0].sentence.startswith("Every task that arrives is applied")
     fresh = judge([], [_queue()], None, NOW)
     assert fresh.findings[0].sentence == "No increment has been applied yet, and none waits long."
 
@@ -50,7 +50,7 @@ def test_an_old_task_degrades_and_a_very_old_one_fails() -> None:
 
 def test_a_retried_task_counts_from_its_creation_though_its_next_try_is_to_come() -> None:
     verdict = judge([], [_queue(waiting=1, overdue_s=-30)], _listing(age_s=120), NOW)
-    assert verdict.findings[0].sentence == "The oldest task in q-0 waits 2 min."
+    assert verdict.findings[0].sentence == "The oldest task in q-0 has waited 2 min."
 
 
 def test_what_was_listed_a_while_ago_is_not_taken_to_wait_still() -> None:

@@ -31,7 +31,7 @@ class WorkerClient:
     """Sends requests as the queue, an administrator or an outsider would. The app is checked against WSGI."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        self._application, self.process = create_application(environ)
+        self._application, self.worker = create_application(environ)
 
     def request(self, path: str, method: str = "POST", **how: Any) -> Answer:
         body: bytes = how.pop("body", b"")

@@ -12,7 +12,6 @@ from google.cloud.ndb import _datastore_api
 from localcloud.testing import FaultyProxy
 from pushtasks.database import Database
 from pushtasks.entities import KeptTask, TaskRecord
-from pushtasks.web.task_handler import TaskHandler
 from tests.conftest import PROJECT
 from tests.worker.conftest import WorkerClient
 
@@ -105,15 +104,6 @@ def test_a_body_that_was_cut_short_is_delivered_again_and_never_applied(
     assert cut.status_int == 500
     assert (again.status_int, again.text) == (200, "applied\n")
     assert value() == 75
-
-
-def test_a_handler_that_groups_must_say_how_many_tasks_are_applied_together(worker: WorkerClient) -> None:
-    class Careless(TaskHandler):
-        name = "careless"
-        most_grouped = 2
-
-    with pytest.raises(TypeError, match="needs Work of its own"):
-        Careless.work(pushtasks.worker)
 
 
 def test_an_outsider_gets_nothing_applied(worker: WorkerClient, value: Value, name: str) -> None:
@@ -246,7 +236,7 @@ def test_contention_is_answered_500_so_that_this_task_alone_backs_off(
 def test_when_shutting_down_new_tasks_are_refused_with_500(
     worker: WorkerClient, value: Value, name: str
 ) -> None:
-    pushtasks.worker.close()
+    worker.worker.close()
 
     answer = worker.deliver(f"/update-counter?counter={name}&amount=7")
 
