@@ -117,6 +117,28 @@ def test_the_same_task_again_changes_nothing_however_often(
     assert (tally().applied, tally().duplicates) == (1, 3)
 
 
+def test_what_goes_past_ndb_is_written_by_its_own_transaction_alone(database: Database, name: str) -> None:
+    record = TaskRecord(key=TaskRecord.key_of("any", name), outcome="applied")
+
+    @ndb.non_transactional()  # type: ignore[untyped-decorator]
+    def commit_another() -> None:
+        ndb.transaction(lambda: None, retries=0)
+
+    def leave_for_the_commit(*, then_fail: bool) -> None:
+        database.put_all([record])
+        commit_another()
+        if then_fail:
+            raise ZeroDivisionError
+
+    with database.context():
+        with pytest.raises(ZeroDivisionError):
+            database.transaction(lambda: leave_for_the_commit(then_fail=True))
+        assert database.get([record.key]) == [None]
+
+        database.transaction(lambda: leave_for_the_commit(then_fail=False))
+        assert database.get([record.key]) != [None]
+
+
 def test_a_slow_attempt_that_a_later_one_overtook_counts_once(
     apply: Apply, task: Make, tally: Tallied
 ) -> None:

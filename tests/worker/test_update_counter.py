@@ -283,23 +283,6 @@ def test_a_commit_that_leaves_out_what_went_past_ndb_is_no_success(
     assert value() == 14
 
 
-def test_a_commit_of_another_transaction_does_not_take_what_went_past_ndb_along(
-    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = f"/update-counter?counter={name}&amount=7"
-    assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
-    commit = _datastore_api.commit
-
-    def commit_another(transaction: bytes, **how: object) -> object:
-        return commit(b"another", **how)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_datastore_api, "commit", commit_another)
-        assert worker.deliver(path, task=name).status_int == 500
-
-    assert value() == 7
-
-
 @pytest.mark.parametrize("parameter", ["charset={}", "boundary*={}''b", "boundary=b"])
 def test_charsets_that_a_request_names_are_not_looked_up(
     worker: WorkerClient, name: str, parameter: str
