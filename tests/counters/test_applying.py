@@ -118,14 +118,12 @@ def test_the_same_task_again_changes_nothing_however_often(
 
 
 def test_what_goes_past_ndb_is_written_by_its_own_transaction_alone(database: Database, name: str) -> None:
-    record = TaskRecord(key=TaskRecord.key_of("any", name), outcome="applied")
-
-    @ndb.non_transactional()  # type: ignore[untyped-decorator]
+    @ndb.non_transactional()
     def commit_another() -> None:
         ndb.transaction(lambda: None, retries=0)
 
     def leave_for_the_commit(*, then_fail: bool) -> None:
-        database.put_all([record])
+        database.put_all([TaskRecord(key=TaskRecord.key_of("any", name), outcome="applied")])
         commit_another()
         if then_fail:
             raise ZeroDivisionError
@@ -133,10 +131,10 @@ def test_what_goes_past_ndb_is_written_by_its_own_transaction_alone(database: Da
     with database.context():
         with pytest.raises(ZeroDivisionError):
             database.transaction(lambda: leave_for_the_commit(then_fail=True))
-        assert database.get([record.key]) == [None]
+        assert database.get([TaskRecord.key_of("any", name)]) == [None]
 
         database.transaction(lambda: leave_for_the_commit(then_fail=False))
-        assert database.get([record.key]) != [None]
+        assert database.get([TaskRecord.key_of("any", name)]) != [None]
 
 
 def test_a_slow_attempt_that_a_later_one_overtook_counts_once(
