@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,6 +37,9 @@ PATH = "/update-counter"
 
 _TRIES = 3
 _PAUSE_S = 0.1
+_PATIENCE_S = 4.0
+"""A silence that lasted longer, such as until a call's deadline, is told and not tried again: whoever asks
+waits, and keeps a thread."""
 
 _OTHER_PAYLOAD = "its name is taken by another payload; send it under a new Idempotency-Key"
 _REMOVED = "it was removed from its queue and has not been counted; send it under a new Idempotency-Key"
@@ -192,26 +195,41 @@ class Enqueuer:
         }
 
     def _attempt(self, task: NewTask) -> tuple[Exception | None, bool]:
-        """The queue's last answer, and whether an answer before it got lost."""
-        answer: Exception | None = None
-        for attempt in range(_TRIES):
-            if attempt:
-                self._sleep(_PAUSE_S * attempt)
+        """The queue's last answer, and whether an answer before it got lost.
+
+        A refusal after a lost answer says nothing of the task, which may be there since.
+        """
+        lost: Exception | None = None
+        for _ in self._tries():
             try:
                 self._queues.create(task)
                 return None, False
             except OutcomeUnknown as unknown:
-                answer = unknown
-            except (TaskExists, QueueRefused) as final:
-                return final, attempt > 0
-        return answer, True
+                lost = unknown
+            except TaskExists as taken:
+                return taken, lost is not None
+            except QueueRefused as refused:
+                lost = lost or refused
+                break
+        if lost is not None:
+            log.warning("Task %s: %s", task.name, in_full(lost))
+        return lost, True
+
+    def _tries(self) -> Iterator[int]:
+        """The numbers of the tries, from 0, with pauses between them; fewer if the queue is silent."""
+        began_s = time.monotonic()
+        for number in range(_TRIES):
+            if number:
+                if time.monotonic() - began_s > _PATIENCE_S:
+                    return
+                self._sleep(_PAUSE_S * number)
+            yield number
 
     @staticmethod
     def _settled(task: NewTask, answer: Exception | None) -> Enqueued:
         """The answer for a name that is ours alone: if it is taken, then by our own earlier try."""
         if answer is None or isinstance(answer, TaskExists):
             return Enqueued(task.name, State.ENQUEUED)
-        log.warning("Task %s: %s", task.name, in_full(answer))
         state = State.UNKNOWN if isinstance(answer, OutcomeUnknown) else State.REFUSED
         return Enqueued(task.name, state, str(answer))
 
@@ -219,18 +237,24 @@ class Enqueuer:
         """Create many tasks, in batches of one queue each, the batches in parallel."""
         answers: dict[str, Enqueued] = {}
         pending = list(tasks)
-        for attempt in range(_TRIES):
-            if attempt:
-                self._sleep(_PAUSE_S * attempt)
+        for attempt in self._tries():
             unknown: list[NewTask] = []
             taken: list[NewTask] = []
+            failures: set[str] = set()
             for task, failure in self._create_batches(pending):
-                if isinstance(failure, TaskExists) and keyed:
-                    taken.append(task)
-                    continue
-                answers[task.name] = self._settled(task, failure)
+                if isinstance(failure, TaskExists):
+                    if keyed:
+                        taken.append(task)
+                        continue
+                elif failure is not None:
+                    failures.add(in_full(failure))
                 if isinstance(failure, OutcomeUnknown):
                     unknown.append(task)
+                elif isinstance(failure, QueueRefused) and attempt:
+                    continue  # the answer stays `unknown`: the task may be there since the earlier try
+                answers[task.name] = self._settled(task, failure)
+            for text in failures:
+                log.warning("Tasks of a batch: %s", text)
             digests = self._taken_by(taken) if taken else {}
             for task in taken:
                 try:

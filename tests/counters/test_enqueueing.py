@@ -14,7 +14,7 @@ from google.api_core.operation import Operation
 from google.cloud import tasks_v2
 from google.longrunning import operations_pb2
 
-from counters import naming
+from counters import enqueueing, naming
 from counters.applying import Applier
 from counters.database import Database
 from counters.enqueueing import Enqueuer, KeyReused, State
@@ -480,3 +480,35 @@ def test_of_a_keyed_batch_the_removed_are_told_apart_from_those_that_count(
 
     assert [answer.state for answer in third] == [State.REMOVED, *states[1:]]
     assert sum(pending(name).values()) == 2, "the second and the fourth"
+
+
+def test_a_refusal_after_a_lost_answer_is_not_told_as_refused(
+    enqueuer: Enqueuer, proxy: FaultyProxy, pending: Pending, name: str
+) -> None:
+    """The task of the lost answer is there, and will be applied."""
+    for method in ("CreateTask", "BatchCreateTasks"):
+        proxy.set_faults(
+            tasks=[
+                {"method": method, "fault": "response_lost", "times": 1},
+                {"method": "*", "fault": "request_lost", "code": "UNIMPLEMENTED"},
+            ]
+        )
+        if method == "CreateTask":
+            answers = [enqueuer.increment(Increment(name, 1))]
+        else:
+            # Of one queue, so that the batch is one call.
+            enqueuer = Enqueuer(queues_at(proxy.tasks_address, COUNTER_QUEUES="counter-updates-0"), None)  # type: ignore[arg-type]
+            answers = enqueuer.increments([Increment(name, 1)] * 3)
+        assert {answer.state for answer in answers} == {State.UNKNOWN}
+        proxy.clear_faults()
+    assert sum(pending(name).values()) == 4
+
+
+def test_after_a_long_silence_nobody_is_kept_waiting_for_another(
+    enqueuer: Enqueuer, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(enqueueing, "_PATIENCE_S", 0.05)
+    before = proxy.report()["tasks"]["calls"].get("CreateTask", 0)
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "delay_seconds": 0.1}])
+    assert enqueuer.increment(Increment(name, 1)).state is State.UNKNOWN
+    assert proxy.report()["tasks"]["calls"]["CreateTask"] == before + 1
