@@ -87,11 +87,11 @@ class Run:
             state = read_state(self.data)
             return state is not None and state["pid"] == self.process.pid and state["ready"]
 
-        wait_until(is_ready, f"readiness: {self.output}", 30.0)
+        wait_until(is_ready, f"readiness: {self.output}", 60.0)
         return self
 
     def wait_exit(self) -> int:
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def wait_for(self, text: str) -> None:
         try:
