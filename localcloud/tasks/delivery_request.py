@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 from http import HTTPStatus
 
+from localcloud.proxy_headers import is_proxys_word
 from localcloud.tasks.delivery import Delivery
 from localcloud.tasks.http_target import Destination
 from localcloud.tasks.messages import HTTP_METHODS, Message
@@ -68,7 +69,11 @@ def app_engine_request(
 
 def app_engine_headers(request: Message) -> dict[str, str]:
     """The creator's headers, with the service's defaults and without what a creator may not set."""
-    headers = creators_headers(request.headers.items())
+    headers = {
+        name: value
+        for name, value in creators_headers(request.headers.items()).items()
+        if not is_proxys_word(name.lower().encode())
+    }
     names = {name.lower(): name for name in headers}
     agent = names.get("user-agent", "User-Agent")
     # Real service: a User-Agent of one's own gets the default one appended (AppEngineHttpRequest.headers).

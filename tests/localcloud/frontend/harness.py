@@ -53,6 +53,8 @@ class FakeInstance:
     """Answers with `answer(request)`; None: closes the connection without a word."""
 
     answer: Callable[[Received], Awaitable[bytes | None]] | None = None
+    # Answers before it has read the body, and closes the connection a little later.
+    answer_early: Callable[[Received], Awaitable[bytes | None]] | None = None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -72,6 +74,10 @@ class FakeInstance:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 request = Received(head[:-4], b"")
+                if self.answer_early is not None:
+                    writer.write(await self.answer_early(request) or b"")
+                    await asyncio.sleep(0.05)
+                    break
                 length = request.values("Content-Length")
                 request.body = await reader.readexactly(int(length[0])) if length else b""
                 self.received.append(request)

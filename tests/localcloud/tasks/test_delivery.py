@@ -156,6 +156,12 @@ def test_nothing_that_a_creator_forges_gets_through(
         "Transfer-Encoding": "chunked",
         "Connection": "forged",
         "X-Forwarded-For": "forged",
+        "X-Forwarded-SSL": "forged",
+        "X-Forwarded-Protocol": "forged",
+        "X-Real-IP": "forged",
+        "SCRIPT_NAME": "forged",
+        "PATH_INFO": "forged",
+        "X_Mine": "forged",
     }
     got = deliver(client, server, queue, handler, **app_engine(headers=forged, body=b"x"))
     assert "forged" not in got.headers.values()
