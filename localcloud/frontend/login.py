@@ -9,14 +9,17 @@ from urllib.parse import parse_qs, quote
 from localcloud.frontend import pages
 from localcloud.frontend.identity import COOKIE_NAME, Sessions, User, is_address
 from localcloud.frontend.messages import Request, Response, redirect
+from localcloud.http_guard import change_refusal
 from localcloud.routing import Handler, Login, is_loopback_name, parse_host
 
 LOGIN_PATH = "/_ah/login"
 LOGOUT_PATH = "/_ah/logout"
 _MAX_FORM_BYTES = 8192
-# A path of this origin. Browsers read `//` and `/\` as the start of another host, and skip tabs and line ends.
+# A path of this origin. Browsers read `//` and `/\` as the start of another host, and skip tabs.
 _PATH = re.compile(r"/(?![/\\])[^\x00-\x20\\\x7f]*")
 _HTTP = "http://"
+# What browsers tell of a request that no other site's page has caused; other programs tell nothing.
+_NO_OTHER_SITE = (None, b"same-origin", b"none")
 
 
 def answer(request: Request, path: str, user: User | None, sessions: Sessions) -> Response:
@@ -28,17 +31,16 @@ def answer(request: Request, path: str, user: User | None, sessions: Sessions) -
     query = parse_qs(request.target.partition(b"?")[2].decode("latin-1"))
     if request.method in (b"GET", b"HEAD"):
         continue_to = _own_url(query.get("continue", ["/"])[0], request.host)
-        if path == LOGOUT_PATH and _is_same_origin(request):
+        if path == LOGOUT_PATH and request.header(b"sec-fetch-site") in _NO_OTHER_SITE:
             return redirect(continue_to, _cookie("", max_age_seconds=0))
         return pages.login_page(continue_to, user)
     if request.method != b"POST":
         refusal = pages.problem(request, 405, "Method not allowed", "Use the form at /_ah/login.")
         refusal.headers.append((b"Allow", b"GET, HEAD, POST"))
         return refusal
-    if not _is_same_origin(request):
-        return pages.problem(
-            request, 403, "Refused", "This form may only be sent from the sign-in page itself (same origin)."
-        )
+    foreign = change_refusal("POST", request.text_header)
+    if foreign is not None:
+        return pages.problem(request, 403, "Refused", foreign)
     form = parse_qs(request.body[:_MAX_FORM_BYTES].decode("utf-8", "replace"))
     continue_to = _own_url(form.get("continue", query.get("continue", ["/"]))[0], request.host)
     if path == LOGOUT_PATH:
@@ -74,15 +76,6 @@ def refusal(request: Request, handler: Handler, user: User | None) -> Response |
 def _cookie(value: str, max_age_seconds: int) -> tuple[bytes, bytes]:
     text = f"{COOKIE_NAME}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax"
     return b"Set-Cookie", text.encode()
-
-
-def _is_same_origin(request: Request) -> bool:
-    """Browsers tell where a request comes from; what tells nothing is no browser."""
-    site = request.header(b"sec-fetch-site")
-    if site is not None:
-        return site in (b"same-origin", b"none")
-    origin = request.header(b"origin")
-    return origin is None or origin.decode("latin-1").lower() == f"{_HTTP}{request.host}".lower()
 
 
 def _own_url(url: str, host: str) -> str:

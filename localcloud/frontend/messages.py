@@ -38,9 +38,13 @@ class Request:
     def headers_of(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key.lower() == name]
 
+    def text_header(self, name: str) -> str | None:
+        value = self.header(name.encode())
+        return None if value is None else value.decode("latin-1")
+
     @property
     def host(self) -> str:
-        return (self.header(b"host") or b"").decode("latin-1")
+        return self.text_header("host") or ""
 
 
 @dataclass(slots=True)

@@ -72,7 +72,7 @@ class InstanceConnection(asyncio.Protocol):
         return self._answer
 
     def is_quiet(self) -> bool:
-        """Is it open, with nothing to be read? If not, the instance has closed it, and would read nothing more."""
+        """Is it open, with nothing to be read? If not, the instance has closed it, and reads nothing more."""
         return self.is_open and not self._watch.poll(0)
 
     def close(self) -> None:
@@ -196,9 +196,9 @@ class Instance:
     ) -> Response:
         """The answer. Raises UpstreamError.
 
-        A connection that was kept and has been closed gets no request. One that closes at this very moment may:
-        a request that is `repeatable` is then sent once more on a new one, another fails, for the program may
-        have had it.
+        A connection that was kept and has been closed gets no request. One that closes at this very moment
+        may: a request that is `repeatable` is then sent once more on a new one. Another fails, for the
+        program may have had it.
         """
         connection = self._kept()
         if connection is not None:

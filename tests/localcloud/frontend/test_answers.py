@@ -94,7 +94,7 @@ def test_a_post_is_never_sent_twice(front_end: FrontEnd) -> None:
 
 @pytest.mark.parametrize("size", [1, 20_000, 300_000, 4_000_000])
 def test_a_refused_body_does_not_spoil_the_next_visitors_request(front_end: FrontEnd, size: int) -> None:
-    """As gunicorn does it: the answer comes before the body was read, and the connection closes a little later."""
+    """As gunicorn does it: an answer before the body was read, and the connection closes a little later."""
     instance = front_end.instance()
 
     async def refuse(_: Received) -> bytes | None:

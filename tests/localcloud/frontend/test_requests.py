@@ -184,11 +184,34 @@ def test_an_encoded_path_meets_the_same_handler_as_the_plain_one(front_end: Fron
 
 @pytest.mark.parametrize(
     "name",
-    ["SCRIPT_NAME", "Script_Name", "PATH_INFO", "REMOTE_USER", "X_Real_IP", "X-Real_IP", "Any_Thing", "_", "X-Real-IP",
-     "X-Forwarded-SSL", "X-Forwarded-Protocol", "x-forwarded-host", "X-Forwarded-Anything", "X-Forwarded", "Forwarded",
-     "Front-End-Https", "X-Scheme", "X-Url-Scheme", "X-Script-Name", "X-Original-URL", "X-Rewrite-URL", "Remote-User",
-     "X-Client-IP", "True-Client-IP", "Proxy"],
-)  # fmt: skip
+    [
+        "SCRIPT_NAME",
+        "Script_Name",
+        "PATH_INFO",
+        "REMOTE_USER",
+        "X_Real_IP",
+        "X-Real_IP",
+        "Any_Thing",
+        "_",
+        "X-Real-IP",
+        "X-Forwarded-SSL",
+        "X-Forwarded-Protocol",
+        "x-forwarded-host",
+        "X-Forwarded-Anything",
+        "X-Forwarded",
+        "Forwarded",
+        "Front-End-Https",
+        "X-Scheme",
+        "X-Url-Scheme",
+        "X-Script-Name",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "Remote-User",
+        "X-Client-IP",
+        "True-Client-IP",
+        "Proxy",
+    ],
+)
 @pytest.mark.parametrize("user", [None, SOMEBODY, ADMIN])
 def test_what_a_server_takes_for_its_proxys_word_is_dropped(
     front_end: FrontEnd, name: str, user: User | None
