@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.supervisor.options import parse
+from localcloud.supervisor.ports import is_listening
+from localcloud.supervisor.state import read_state
 from localcloud.testing.waiting import wait_until
 from tests.localcloud.supervisor.conftest import SERVICE, Run, alive
 
@@ -429,3 +431,42 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
     for option in ("--host", "--port", "--data", "--project", "--region", "--instances", "--datastore-port"):
         help_text = text.partition(f"\n  {option} ")[2].partition("\n  --")[0]
         assert "default" in help_text, option
+
+
+def test_the_front_end_opens_its_port_when_everything_is_ready(run: Start, folder: Path) -> None:
+    """Who comes early finds nobody there; who finds somebody gets an answer of the service."""
+    gate = folder / "gate"
+    program = (folder / "main.py").read_text()
+    (folder / "main.py").write_text(
+        f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n{program}"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    running = run("app.yaml", "worker.yaml", "--port", str(port))
+    wait_until(
+        lambda: (
+            read_state(running.data)
+            and all(running.state["processes"][one]["pid"] for one in ("default", "worker"))
+        ),
+        "both services",
+    )
+    assert not running.state["ready"]
+    assert not is_listening("127.0.0.1", port)
+    gate.touch()
+    wait_until(lambda: is_listening("127.0.0.1", port), "the front end")
+    assert running.get("/", "worker") == (200, "first")
+    running.wait_ready()
+
+
+def test_an_instance_that_takes_its_address_from_the_entrypoint_is_out_of_a_browsers_reach(
+    run: Start, folder: Path
+) -> None:
+    (folder / "app.yaml").write_text(SERVICE.format(name="default", entrypoint="gunicorn -b :$PORT main:app"))
+    running = run("app.yaml").wait_ready()
+    url = running.state["services"]["default"]["instances"][0]["url"]
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    if host == "127.0.0.1":
+        pytest.skip("this system has one loopback address")
+    assert is_listening(host, int(port))
+    assert not is_listening("127.0.0.1", int(port))
+    assert running.get("/") == (200, "first")
