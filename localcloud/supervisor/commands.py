@@ -55,19 +55,27 @@ class Commands:
         self.faults_http = _inside(ports.take()) if options.faults else None
         self.datastore_address = _inside(ports.take()) if options.faults else self.real_datastore_address
         self.tasks_address = _inside(ports.take()) if options.faults else self.real_tasks_address
-        address = draw_address()
+        self._address = draw_address()
         self.instances: Mapping[str, list[Instance]] = {
             name: [
                 Instance(
                     name,
                     _label(name, number, options.instances.get(name, 1)),
-                    listening(service.entrypoint, address).host,
+                    listening(service.entrypoint, self._address).host,
                     ports.take(),
                 )
                 for number in range(1, options.instances.get(name, 1) + 1)
             ]
             for name, service in application.services.items()
         }
+
+    @property
+    def exposed(self) -> list[str]:
+        """The services that choose their address themselves, so that a page in a browser may find them.
+        None if all are at 127.0.0.1 because the system has no other.
+        """
+        hosts = {name: instances[0].host for name, instances in self.instances.items()}
+        return [name for name, host in hosts.items() if host == LOOPBACK != self._address]
 
     def datastore(self) -> Command:
         options = self._options

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from localcloud.supervisor.ports import is_free
 
 LOOPBACK = "127.0.0.1"
+_SOME_ADDRESS = "127.1.2.3"
 # `HOST:` before the port, as gunicorn, waitress, Caddy and Go programs take it: every interface, or loopback.
 _BEFORE_PORT = re.compile(
     r"(?<![\w.\]:-])(?:\*|0\.0\.0\.0|127\.0\.0\.1|localhost|\[::1?\])?:(?=\$\{?PORT\b)", re.IGNORECASE
@@ -95,6 +96,11 @@ def listening(entrypoint: str, address: str) -> Listening:
                 break
             return Listening(address, entrypoint, program)
     return Listening(LOOPBACK, entrypoint)
+
+
+def is_told_where(entrypoint: str) -> bool:
+    """Does the program of `entrypoint` listen where it is told to?"""
+    return listening(entrypoint, _SOME_ADDRESS).host == _SOME_ADDRESS
 
 
 def draw_address() -> str:

@@ -225,6 +225,12 @@ class Stack:
         self._console.say(f"localcloud ready on {self.options.host}:{self._commands.port}")
         for name, value in rows:
             self._console.say(f"  {name:<{width}}  {value}")
+        if commands.exposed:
+            self._console.say(
+                f"Pages in a browser here may reach {', '.join(commands.exposed)} past the front end: "
+                "the entrypoint does not say where to listen. Let it say :$PORT or 0.0.0.0, for example "
+                "gunicorn --bind :$PORT (docs/frontend.md, Instances)."
+            )
         self._console.say("Ctrl-C stops everything.")
 
     def _publish(self) -> None:

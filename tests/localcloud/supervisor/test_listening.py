@@ -83,3 +83,8 @@ def test_an_address_is_drawn_that_only_this_machine_has() -> None:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port), timeout=5)
             socket.create_connection((address, port), timeout=5).close()
+
+
+def test_where_the_system_has_one_loopback_address_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localcloud.supervisor.listening.is_free", lambda host, _: host == "127.0.0.1")
+    assert draw_address() == "127.0.0.1"

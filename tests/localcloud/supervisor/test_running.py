@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.supervisor.listening import draw_address
 from localcloud.supervisor.options import parse
 from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.state import read_state
@@ -470,3 +471,14 @@ def test_an_instance_that_takes_its_address_from_the_entrypoint_is_out_of_a_brow
     assert is_listening(host, int(port))
     assert not is_listening("127.0.0.1", int(port))
     assert running.get("/") == (200, "first")
+    assert "past the front end" not in running.output
+    (folder / "app.yaml").write_text(SERVICE.format(name="default", entrypoint=f"{sys.executable} main.py"))
+    running.wait_for("app.yaml changed where default listens: stop and start to follow.")
+
+
+def test_an_entrypoint_that_chooses_its_address_itself_is_named(run: Start) -> None:
+    running = run("app.yaml", "worker.yaml").wait_ready()
+    running.wait_for("Ctrl-C stops everything.")
+    is_private = draw_address() != "127.0.0.1"
+    line = "may reach default, worker past the front end: the entrypoint does not say where to listen."
+    assert (line in running.output) == is_private
