@@ -55,7 +55,7 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         self._idle_since = self._last_activity = self._connections.clock()
         # Of bodies: received for the present request, and waiting with whole requests.
-        self._held_bytes = 0
+        self.held_bytes = 0
         # What the client has not yet taken of our answers, and since when it has taken nothing.
         self._untaken_bytes = 0
         self._reset()
@@ -107,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
             self._framing_bytes += len(data)
             if not self._closing and self._framing_bytes > _MAX_FRAMING_BYTES:
                 self._refuse(text_response(HTTPStatus.BAD_REQUEST, "A chunked body with nothing in it."))
-        waiting_bytes = self._held_bytes - len(self._body)
+        waiting_bytes = self.held_bytes - len(self._body)
         if self._transport is not None and (
             len(self._waiting) > _MAX_PIPELINED or (self._waiting and waiting_bytes > _MAX_PIPELINED_BYTES)
         ):
@@ -140,14 +140,19 @@ class ClientConnection(asyncio.Protocol):
         elif now - self._last_activity > _STALLED_SECONDS or now - self._idle_since > _SLOW_REQUEST_SECONDS:
             self._give_up("its client does not send the rest of the request")
 
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
+    def evict(self) -> None:
+        """Make room for others. Only while it waits for its client: what is being answered stays."""
+        self._leave()
+        self._abort()
 
     def _give_up(self, reason: str) -> None:
         self._connections.tell(f"a connection was closed: {reason}")
-        self.abort()
+        self._abort()
+
+    def _abort(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def finish(self) -> None:
         """The server stops: close now if idle, else after the present request."""
@@ -186,10 +191,10 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._body_bytes > MAX_BODY_BYTES:
             self._refuse(_too_large())
-        elif not self._connections.hold(len(body)):
+        elif not self._connections.hold(self, len(body)):
             self._refuse(_too_many())
         else:
-            self._held_bytes += len(body)
+            self.held_bytes += len(body)
             self._body += body
 
     def on_message_complete(self) -> None:
@@ -307,12 +312,12 @@ class ClientConnection(asyncio.Protocol):
     def _leave(self) -> None:
         """The client has gone, and nothing is being done for it any more."""
         self._connections.discard(self)
-        self._release(self._held_bytes)
+        self._release(self.held_bytes)
         self._waiting.clear()
         self._body = bytearray()
 
     def _release(self, size: int) -> None:
-        self._held_bytes -= size
+        self.held_bytes -= size
         self._connections.release(size)
 
     def _close_gently(self, transport: asyncio.Transport) -> None:

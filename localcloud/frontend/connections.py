@@ -58,8 +58,7 @@ class Connections:
                 self.tell(f"all {self.most} connections are busy: a new one was refused")
                 return False
             self.tell(f"more than {self.most} connections: the one that was idle for longest was closed")
-            self.discard(longest_idle)
-            longest_idle.abort()
+            longest_idle.evict()
         self._all.add(connection)
         self._idle[connection] = None
         return True
@@ -78,13 +77,19 @@ class Connections:
         self._all.discard(connection)
         self._idle.pop(connection, None)
 
-    def hold(self, size: int) -> bool:
-        """`size` more bytes of a body are to be kept; False: that is too much for all together."""
-        if self.held_bytes + size > self._most_held_bytes:
+    def hold(self, connection: ClientConnection, size: int) -> bool:
+        """`size` more bytes of a body are to be kept. Too many in all: the body that waits for its client for
+        longest has to go; False if no other waits.
+        """
+        while self.held_bytes + size > self._most_held_bytes:
             self.tell(
                 f"request bodies of {self._most_held_bytes // 2**20} MB are held already: one was refused"
             )
-            return False
+            others = (one for one in self._idle if one.held_bytes and one is not connection)
+            longest_idle = next(others, None)
+            if longest_idle is None:
+                return False
+            longest_idle.evict()
         self.held_bytes += size
         return True
 
