@@ -83,7 +83,7 @@ class Connections:
         """
         while self.held_bytes + size > self._most_held_bytes:
             self.tell(
-                f"request bodies of {self._most_held_bytes // 2**20} MB are held already: one was refused"
+                f"request bodies of {self._most_held_bytes // 2**20} MB are held already: one was given up"
             )
             others = (one for one in self._idle if one.held_bytes and one is not connection)
             longest_idle = next(others, None)
