@@ -1,6 +1,7 @@
 """The HTTP request that a delivery is: request line, headers and body, as the handler gets them."""
 
 import random
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -36,6 +37,7 @@ _NEVER_SENT = frozenset(
         "x-forwarded-host",
     }
 )
+_LOOPBACK = re.compile(r"^127(?:\.\d+){3}(?=:\d+$)")
 _NEVER_SENT_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
 
@@ -46,12 +48,13 @@ def app_engine_request(
 
     Real service: App Engine's front end adds its own headers to a task's request, too (request headers
     reference).
-    We differ: Host is the instance's own address, and there is no X-AppEngine-Default-Version-Hostname, for a
-    delivery does not pass the front end at home.
+    We differ: Host is `localhost` and the instance's port, and there is no
+    X-AppEngine-Default-Version-Hostname, for a delivery does not pass the front end at home.
     """
     request = delivery.message.app_engine_http_request
     lines = [
-        f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\nHost: {host}\r\n",
+        f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\n"
+        f"Host: {host_header(host)}\r\n",
     ]
     _add_task_headers(lines, delivery, "X-AppEngine-")
     if fails_fast:
@@ -65,6 +68,13 @@ def app_engine_request(
         f"X-Cloud-Trace-Context: {random_bits.getrandbits(128):032x}/{random_bits.getrandbits(63)};o=0\r\n"
     )
     return _assembled(lines, app_engine_headers(request), request.body, HTTP_METHODS[request.http_method])
+
+
+def host_header(address: str) -> str:
+    """What Host says to the instance at `address`, HOST:PORT. Frameworks answer to a list of hosts, and a
+    loopback address that was drawn for a run is in none.
+    """
+    return _LOOPBACK.sub("localhost", address)
 
 
 def app_engine_headers(request: Message) -> dict[str, str]:
