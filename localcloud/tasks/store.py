@@ -14,7 +14,7 @@ import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from localcloud.tasks.bad_start import BadStart
@@ -22,7 +22,8 @@ from localcloud.tasks.clock import Clock
 from localcloud.tasks.messages import Task
 from localcloud.tasks.queue import Queue
 from localcloud.tasks.queue_config import QueueConfig, from_json, to_json
-from localcloud.tasks.task import LiveTask, State, attempts_in, describe_attempts
+from localcloud.tasks.task import LiveTask, attempts_in, describe_attempts
+from localcloud.tasks.unwritten import Unwritten, name_of
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -46,9 +47,6 @@ GROUP_SECONDS = 0.002
 # How soon to try again after the disk refused to write.
 RETRY_SECONDS = 1.0
 
-# A queue's number and the last part of a task's name.
-_Name = tuple[int, str]
-
 
 class Store:
     """The store of one server. All methods belong to the thread of its event loop."""
@@ -57,13 +55,7 @@ class Store:
         """Open or create the file at `path`; None keeps everything in memory. Raises BadStart."""
         self._loop = loop
         self._clock = clock
-        # Asked for, and given up if they can't be written.
-        self._inserts: dict[_Name, LiveTask] = {}
-        self._removals: dict[_Name, LiveTask] = {}
-        self._purges: dict[Queue, int] = {}
-        # Happened, and kept until they are written.
-        self._updates: dict[_Name, LiveTask] = {}
-        self._finished: dict[_Name, tuple[LiveTask, int]] = {}
+        self._unwritten = Unwritten()
         self._begin: Callable[[Queue], None] = lambda _: None
         self._waiters: list[asyncio.Future[None]] = []
         self._flush: asyncio.Handle | None = None
@@ -87,48 +79,44 @@ class Store:
 
     def add(self, task: LiveTask) -> None:
         """Put a new task on disk and into its queue; await `committed`. Its name is taken from now on."""
-        self._inserts[task.queue.number, task.id] = task
+        self._unwritten.inserts[name_of(task)] = task
 
     def delete(self, task: LiveTask) -> bool:
         """Take a task off the disk and out of its queue; await `committed`. False: that is under way."""
-        name = (task.queue.number, task.id)
-        if name in self._removals:
+        name, removals = name_of(task), self._unwritten.removals
+        if name in removals:
             return False
-        self._removals[name] = task
+        removals[name] = (task, self._expire_us(task.queue))
         return True
 
     def purge(self, queue: Queue) -> None:
         """Delete all tasks that are in the queue now; await `committed`."""
-        self._purges[queue] = self._clock.now_us()
+        self._unwritten.purges[queue] = self._clock.now_us()
+        expire_us = self._expire_us(queue)
         for task in queue.tasks.values():
-            self._removals[queue.number, task.id] = task
+            self._unwritten.removals[name_of(task)] = (task, expire_us)
 
     def update(self, task: LiveTask) -> None:
         """An attempt has failed: keep the task's new time and its attempts, some time soon."""
-        self._updates[task.queue.number, task.id] = task
+        self._unwritten.updates[name_of(task)] = task
         self._flush_lazily()
 
     def remove(self, task: LiveTask) -> None:
         """The task has finished: forget it but for its name, some time soon."""
-        name = (task.queue.number, task.id)
-        self._updates.pop(name, None)
-        self._finished[name] = (task, self._clock.now_us() + task.queue.config.tombstone_ttl_us)
+        self._unwritten.finish(task, self._expire_us(task.queue))
         self._flush_lazily()
 
     def is_settled(self, queue: Queue, task_id: str) -> bool:
         """Does the disk hold all that is known of the task of that name?"""
-        name = (queue.number, task_id)
-        return not any(
-            name in waiting for waiting in (self._inserts, self._removals, self._updates, self._finished)
-        )
+        return not self._unwritten.concerns((queue.number, task_id))
 
     def is_being_added(self, queue: Queue, task_id: str) -> bool:
         """Is a new task of that name about to be written?"""
-        return (queue.number, task_id) in self._inserts
+        return (queue.number, task_id) in self._unwritten.inserts
 
     async def settled(self) -> None:
         """Returns once all that was handed over until now is on disk. Raises sqlite3.Error if it can't be."""
-        if self._inserts or self._removals or self._purges or self._updates or self._finished:
+        if not self._unwritten.is_empty():
             await self.committed()
 
     def committed(self) -> asyncio.Future[None]:
@@ -149,7 +137,7 @@ class Store:
     def is_taken(self, queue: Queue, task_id: str) -> bool:
         """Does the name belong to a task that is gone, and not for long enough?"""
         key = (queue.number, task_id)
-        if key in self._finished:
+        if key in self._unwritten.finished:
             return True
         found = self._database.execute(
             "SELECT expire_us FROM tombstones WHERE queue = ? AND id = ?", key
@@ -171,17 +159,15 @@ class Store:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._database.rollback()
-            self._inserts.clear()
-            self._removals.clear()
-            self._purges.clear()
+            self._unwritten.give_up()
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error)
-            if self._updates or self._finished:
+            if self._unwritten.has_happened():
                 self._flush = self._loop.call_later(RETRY_SECONDS, self.flush)
                 self._flush_is_lazy = True
             return
-        begun = self._apply()
+        begun = self._unwritten.apply()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -217,10 +203,7 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 database.rollback()
             raise
-        # A queue that is made later may get the number.
-        for happened in (self._updates, self._finished):
-            for name in [name for name in happened if name[0] == queue.number]:
-                del happened[name]
+        self._unwritten.forget(queue)
 
     def queues(self) -> list[Queue]:
         """All queues, with the tasks in them."""
@@ -254,55 +237,40 @@ class Store:
             yield task
 
     def _write(self) -> None:
-        database = self._database
+        database, unwritten = self._database, self._unwritten
         database.execute("BEGIN")
-        if self._inserts:
+        if unwritten.inserts:
             database.executemany(
                 "INSERT INTO tasks (seq, queue, id, create_us, eta_us, message) VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (task.seq, task.queue.number, task.id, task.create_us, task.eta_us, task.message)
-                    for task in self._inserts.values()
+                    for task in unwritten.inserts.values()
                 ],
             )
-        if self._updates:
+        if unwritten.updates:
             database.executemany(
                 "UPDATE tasks SET eta_us = ?, attempts = ?, executed_count = ? WHERE seq = ?",
-                [(task.eta_us, *_attempts_of(task), task.seq) for task in self._updates.values()],
+                [(task.eta_us, *_attempts_of(task), task.seq) for task in unwritten.updates.values()],
             )
-        if self._finished or self._removals:
-            gone = [*self._finished.values(), *self._expiring(self._removals.values())]
-            database.executemany("DELETE FROM tasks WHERE seq = ?", [(task.seq,) for task, _ in gone])
-            database.executemany(
-                "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
-                [(task.queue.number, task.id, expire_us) for task, expire_us in gone],
-            )
-        if self._purges:
+        for gone in (unwritten.finished, unwritten.removals):
+            if gone:
+                database.executemany(
+                    "DELETE FROM tasks WHERE seq = ?", [(task.seq,) for task, _ in gone.values()]
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
+                    [(*name, expire_us) for name, (_, expire_us) in gone.items()],
+                )
+        if unwritten.purges:
             database.executemany(
                 "UPDATE queues SET purge_us = ? WHERE number = ?",
-                [(purge_us, queue.number) for queue, purge_us in self._purges.items()],
+                [(purge_us, queue.number) for queue, purge_us in unwritten.purges.items()],
             )
         database.commit()
 
-    def _apply(self) -> Iterable[Queue]:
-        """Do in memory what has just been written; the queues that have new tasks."""
-        for task in self._inserts.values():
-            task.queue.add(task)
-        begun = {task.queue: None for task in self._inserts.values()}
-        for task in self._removals.values():
-            # It may have finished meanwhile.
-            if task.state is not State.GONE:
-                task.queue.remove(task)
-        for queue, purge_us in self._purges.items():
-            queue.purge_us = purge_us
-        for written in (self._inserts, self._removals, self._purges, self._updates, self._finished):
-            written.clear()
-        return begun
-
-    def _expiring(self, tasks: Iterable[LiveTask]) -> Iterator[tuple[LiveTask, int]]:
-        """Each task, and until when its name stays taken if it goes now."""
-        now_us = self._clock.now_us()
-        for task in tasks:
-            yield task, now_us + task.queue.config.tombstone_ttl_us
+    def _expire_us(self, queue: Queue) -> int:
+        """Until when the name of a task that goes now stays taken."""
+        return self._clock.now_us() + queue.config.tombstone_ttl_us
 
     def _flush_lazily(self) -> None:
         if self._flush is None:

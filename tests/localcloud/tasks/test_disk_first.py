@@ -47,9 +47,9 @@ Store.flush = flush
 """
 DIES_AFTER_COMMIT = """
 import os, signal
-from localcloud.tasks.store import Store
+from localcloud.tasks.unwritten import Unwritten
 
-Store._apply = lambda store: os.kill(os.getpid(), signal.SIGKILL)
+Unwritten.apply = lambda changes: os.kill(os.getpid(), signal.SIGKILL)
 """
 Start: TypeAlias = Callable[..., "Future[Any]"]
 
@@ -273,6 +273,7 @@ def test_a_deletion_shows_only_once_it_is_on_disk(
     twice = start(client.delete_task, name=name)
     batch = start(client.batch_delete_tasks, parent=queue, names=[f"{queue}/tasks/b"] * 2)
     got = start(client.get_task, name=name)
+    commits.wait_for(4)
     purged = start(client.purge_queue, name=queue)
     listed = start(names_in, client, queue)
     calls = (deleted, twice, batch, got, purged, listed)
