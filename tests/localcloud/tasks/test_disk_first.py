@@ -81,12 +81,11 @@ class HeldCommits:
 
 
 @pytest.fixture
-def commits(monkeypatch: pytest.MonkeyPatch, server: TasksServer) -> Iterator[HeldCommits]:
+def commits(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldCommits]:
     commits = HeldCommits()
     monkeypatch.setattr(Store, "flush", lambda store: commits.flush(store))
     yield commits
     commits.release()
-    server.wait_idle()
 
 
 class Disk:
