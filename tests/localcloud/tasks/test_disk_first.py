@@ -81,7 +81,15 @@ class HeldCommits:
 
 
 @pytest.fixture
-def commits(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldCommits]:
+def start() -> Iterator[Start]:
+    """Makes a call on a thread of its own."""
+    with ThreadPoolExecutor(16) as pool:
+        yield pool.submit
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch, start: Start) -> Iterator[HeldCommits]:
+    # After `start`, so that at the end no call waits for a commit that is held.
     commits = HeldCommits()
     monkeypatch.setattr(Store, "flush", lambda store: commits.flush(store))
     yield commits
@@ -107,13 +115,6 @@ def disk(server: TasksServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]
     disk = Disk(server)
     yield disk
     disk.accept()
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Makes a call on a thread of its own."""
-    with ThreadPoolExecutor(16) as pool:
-        yield pool.submit
 
 
 @pytest.fixture
