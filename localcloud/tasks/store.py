@@ -1,21 +1,28 @@
 """The tasks on disk: an SQLite file that holds what must survive the process, written in groups.
 
-All that happens within one turn of the event loop is written in one transaction. A task is acknowledged after
-that; a finished task is deleted a moment later, together with others: dying in between, the server delivers
-it again, as an at-least-once queue may.
+Disk first, memory second. What the API asks for (a new task, a deletion, a purge) is handed over, written in
+one transaction with all else of that turn of the event loop, and only then done to the queues in memory and
+answered. If it can't be written, it has not happened: there is nothing to take back.
+
+What has already happened (an attempt succeeded or failed) is written a moment later, together with others,
+and tried again until that works. If the server dies before, it delivers the task again, as an at-least-once
+queue may.
 """
 
 import asyncio
+import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.clock import Clock
 from localcloud.tasks.messages import Task
 from localcloud.tasks.queue import Queue
-from localcloud.tasks.queue_config import from_json, to_json
-from localcloud.tasks.task import LiveTask, attempts_in, describe_attempts
+from localcloud.tasks.queue_config import QueueConfig, from_json, to_json
+from localcloud.tasks.task import LiveTask, State, attempts_in, describe_attempts
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -39,6 +46,9 @@ GROUP_SECONDS = 0.002
 # How soon to try again after the disk refused to write.
 RETRY_SECONDS = 1.0
 
+# A queue's number and the last part of a task's name.
+_Name = tuple[int, str]
+
 
 class Store:
     """The store of one server. All methods belong to the thread of its event loop."""
@@ -47,10 +57,14 @@ class Store:
         """Open or create the file at `path`; None keeps everything in memory. Raises BadStart."""
         self._loop = loop
         self._clock = clock
-        self._inserts: list[tuple[int, int, str, int, int, bytes]] = []
-        self._updates: dict[int, LiveTask] = {}
-        self._deletes: list[tuple[int]] = []
-        self._tombstones: dict[tuple[int, str], int] = {}
+        # Asked for, and given up if they can't be written.
+        self._inserts: dict[_Name, LiveTask] = {}
+        self._removals: dict[_Name, LiveTask] = {}
+        self._purges: dict[Queue, int] = {}
+        # Happened, and kept until they are written.
+        self._updates: dict[_Name, LiveTask] = {}
+        self._finished: dict[_Name, tuple[LiveTask, int]] = {}
+        self._begin: Callable[[Queue], None] = lambda _: None
         self._waiters: list[asyncio.Future[None]] = []
         self._flush: asyncio.Handle | None = None
         self._flush_is_lazy = False
@@ -67,24 +81,55 @@ class Store:
         self._next_seq += 1
         return seq
 
+    def on_new_tasks(self, begin: Callable[[Queue], None]) -> None:
+        """Call `begin` with each queue that has new tasks, once they are on disk and in it."""
+        self._begin = begin
+
     def add(self, task: LiveTask) -> None:
-        """Keep a new task: from the moment that `committed` says so."""
-        self._inserts.append(
-            (task.seq, task.queue.number, task.id, task.create_us, task.eta_us, task.message)
-        )
+        """Put a new task on disk and into its queue; await `committed`. Its name is taken from now on."""
+        self._inserts[task.queue.number, task.id] = task
+
+    def delete(self, task: LiveTask) -> bool:
+        """Take a task off the disk and out of its queue; await `committed`. False: that is under way."""
+        name = (task.queue.number, task.id)
+        if name in self._removals:
+            return False
+        self._removals[name] = task
+        return True
+
+    def purge(self, queue: Queue) -> None:
+        """Delete all tasks that are in the queue now; await `committed`."""
+        self._purges[queue] = self._clock.now_us()
+        for task in queue.tasks.values():
+            self._removals[queue.number, task.id] = task
 
     def update(self, task: LiveTask) -> None:
-        """Keep a task's new time and its attempts, some time soon."""
-        self._updates[task.seq] = task
+        """An attempt has failed: keep the task's new time and its attempts, some time soon."""
+        self._updates[task.queue.number, task.id] = task
         self._flush_lazily()
 
     def remove(self, task: LiveTask) -> None:
-        """Forget a task but for its name, some time soon."""
-        self._deletes.append((task.seq,))
-        self._updates.pop(task.seq, None)
-        expire_us = self._clock.now_us() + task.queue.config.tombstone_ttl_us
-        self._tombstones[task.queue.number, task.id] = expire_us
+        """The task has finished: forget it but for its name, some time soon."""
+        name = (task.queue.number, task.id)
+        self._updates.pop(name, None)
+        self._finished[name] = (task, self._clock.now_us() + task.queue.config.tombstone_ttl_us)
         self._flush_lazily()
+
+    def is_settled(self, queue: Queue, task_id: str) -> bool:
+        """Does the disk hold all that is known of the task of that name?"""
+        name = (queue.number, task_id)
+        return not any(
+            name in waiting for waiting in (self._inserts, self._removals, self._updates, self._finished)
+        )
+
+    def is_being_added(self, queue: Queue, task_id: str) -> bool:
+        """Is a new task of that name about to be written?"""
+        return (queue.number, task_id) in self._inserts
+
+    async def settled(self) -> None:
+        """Returns once all that was handed over until now is on disk. Raises sqlite3.Error if it can't be."""
+        if self._inserts or self._removals or self._purges or self._updates or self._finished:
+            await self.committed()
 
     def committed(self) -> asyncio.Future[None]:
         """Done once all that was handed over until now is on disk; or fails with sqlite3.Error."""
@@ -104,7 +149,7 @@ class Store:
     def is_taken(self, queue: Queue, task_id: str) -> bool:
         """Does the name belong to a task that is gone, and not for long enough?"""
         key = (queue.number, task_id)
-        if key in self._tombstones:
+        if key in self._finished:
             return True
         found = self._database.execute(
             "SELECT expire_us FROM tombstones WHERE queue = ? AND id = ?", key
@@ -112,9 +157,9 @@ class Store:
         return found is not None and found[0] > self._clock.now_us()
 
     def flush(self) -> None:
-        """Write all that waits, in one transaction, and answer those who wait for it.
+        """Write all that waits, in one transaction; do it in memory, too; answer those who wait for it.
 
-        When the disk refuses, those who wait are told, and what no one waits for is tried again later.
+        When the disk refuses, those who wait are told, and what has happened is written again later.
         """
         if self._flush is not None:
             self._flush.cancel()
@@ -124,33 +169,58 @@ class Store:
         try:
             self._write()
         except sqlite3.Error as error:
-            self._database.rollback()
+            with contextlib.suppress(sqlite3.Error):
+                self._database.rollback()
             self._inserts.clear()
+            self._removals.clear()
+            self._purges.clear()
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error)
-            if self._updates or self._deletes or self._tombstones:
+            if self._updates or self._finished:
                 self._flush = self._loop.call_later(RETRY_SECONDS, self.flush)
                 self._flush_is_lazy = True
             return
+        begun = self._apply()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        for queue in begun:
+            self._begin(queue)
 
-    def save_queue(self, queue: Queue) -> None:
-        """Keep a queue's settings and state, at once."""
-        values = (queue.name, to_json(queue.config), queue.from_file, queue.state, queue.purge_us)
-        with self._database:
-            self._database.execute(
-                "INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)", (queue.number, *values)
-            )
+    def save_queue(
+        self,
+        queue: Queue,
+        *,
+        config: QueueConfig | None = None,
+        state: int | None = None,
+        from_file: bool | None = None,
+    ) -> None:
+        """Write a queue with these changes at once, and then make them. Raises sqlite3.Error."""
+        config = queue.config if config is None else config
+        state = queue.state if state is None else state
+        from_file = queue.from_file if from_file is None else from_file
+        values = (queue.number, queue.name, to_json(config), from_file, state, queue.purge_us)
+        self._database.execute("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)", values)
+        queue.config, queue.state, queue.from_file = config, state, from_file
 
     def forget_queue(self, queue: Queue) -> None:
-        """Remove a queue with its tasks and all the names that it knows, at once."""
+        """Remove a queue with its tasks and all the names that it knows, at once. Raises sqlite3.Error."""
         self.flush()
-        with self._database:
+        database = self._database
+        database.execute("BEGIN")
+        try:
             for table, column in (("queues", "number"), ("tasks", "queue"), ("tombstones", "queue")):
-                self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (queue.number,))
+                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (queue.number,))
+            database.commit()
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                database.rollback()
+            raise
+        # A queue that is made later may get the number.
+        for happened in (self._updates, self._finished):
+            for name in [name for name in happened if name[0] == queue.number]:
+                del happened[name]
 
     def queues(self) -> list[Queue]:
         """All queues, with the tasks in them."""
@@ -189,25 +259,50 @@ class Store:
         if self._inserts:
             database.executemany(
                 "INSERT INTO tasks (seq, queue, id, create_us, eta_us, message) VALUES (?, ?, ?, ?, ?, ?)",
-                self._inserts,
+                [
+                    (task.seq, task.queue.number, task.id, task.create_us, task.eta_us, task.message)
+                    for task in self._inserts.values()
+                ],
             )
         if self._updates:
             database.executemany(
                 "UPDATE tasks SET eta_us = ?, attempts = ?, executed_count = ? WHERE seq = ?",
                 [(task.eta_us, *_attempts_of(task), task.seq) for task in self._updates.values()],
             )
-        if self._deletes:
-            database.executemany("DELETE FROM tasks WHERE seq = ?", self._deletes)
-        if self._tombstones:
+        if self._finished or self._removals:
+            gone = [*self._finished.values(), *self._expiring(self._removals.values())]
+            database.executemany("DELETE FROM tasks WHERE seq = ?", [(task.seq,) for task, _ in gone])
             database.executemany(
                 "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
-                [(number, task_id, expire_us) for (number, task_id), expire_us in self._tombstones.items()],
+                [(task.queue.number, task.id, expire_us) for task, expire_us in gone],
+            )
+        if self._purges:
+            database.executemany(
+                "UPDATE queues SET purge_us = ? WHERE number = ?",
+                [(purge_us, queue.number) for queue, purge_us in self._purges.items()],
             )
         database.commit()
-        self._inserts.clear()
-        self._updates.clear()
-        self._deletes.clear()
-        self._tombstones.clear()
+
+    def _apply(self) -> Iterable[Queue]:
+        """Do in memory what has just been written; the queues that have new tasks."""
+        for task in self._inserts.values():
+            task.queue.add(task)
+        begun = {task.queue: None for task in self._inserts.values()}
+        for task in self._removals.values():
+            # It may have finished meanwhile.
+            if task.state is not State.GONE:
+                task.queue.remove(task)
+        for queue, purge_us in self._purges.items():
+            queue.purge_us = purge_us
+        for written in (self._inserts, self._removals, self._purges, self._updates, self._finished):
+            written.clear()
+        return begun
+
+    def _expiring(self, tasks: Iterable[LiveTask]) -> Iterator[tuple[LiveTask, int]]:
+        """Each task, and until when its name stays taken if it goes now."""
+        now_us = self._clock.now_us()
+        for task in tasks:
+            yield task, now_us + task.queue.config.tombstone_ttl_us
 
     def _flush_lazily(self) -> None:
         if self._flush is None:
@@ -229,6 +324,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _keep_private(path)
         return _prepared(
             sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False), name
         )
@@ -238,6 +334,17 @@ def _open(path: Path | None) -> sqlite3.Connection:
         raise BadStart(
             f"{name}: {error}. {advice if busy else 'Expected a file of ours; name another with --data.'}"
         ) from error
+
+
+def _keep_private(path: Path) -> None:
+    """Let nobody else read the tasks, whoever may read the folder. Raises OSError.
+
+    SQLite gives the log beside the file the file's own mode.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            file.chmod(0o600)
 
 
 def _prepared(database: sqlite3.Connection, name: str) -> sqlite3.Connection:
