@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -68,7 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         # The official emulators reset themselves at POST /reset, too.
         if self.path == "/reset":
-            self.datastore.reset()
+            try:
+                self.datastore.reset()
+            except sqlite3.Error as error:
+                trouble = self.datastore.file_trouble(error) or f"The reset failed: {error}."
+                self._answer(503, "text/plain", f"{trouble}\n")
+                return
             self._answer(200, "text/plain", "Ok\n")
         else:
             self._answer(404, "text/plain", "There is GET /, GET /counts and POST /reset.\n")

@@ -11,12 +11,11 @@ queue may.
 
 import asyncio
 import contextlib
-import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from localcloud.data_file import DataFile, DataFileError, is_sound
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.clock import Clock
 from localcloud.tasks.messages import Task
@@ -46,13 +45,24 @@ LAZY_SECONDS = 0.01
 GROUP_SECONDS = 0.002
 # How soon to try again after the disk refused to write.
 RETRY_SECONDS = 1.0
+# How soon a file is missed that nobody writes to.
+WATCH_SECONDS = 0.5
 
 
 class Store:
     """The store of one server. All methods belong to the thread of its event loop."""
 
-    def __init__(self, path: Path | None, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
-        """Open or create the file at `path`; None keeps everything in memory. Raises BadStart."""
+    def __init__(
+        self,
+        path: Path | None,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        on_lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Open or create the file at `path`; None keeps everything in memory. Raises BadStart.
+
+        `on_lost` is told, in one line, if the file goes or breaks while it is in use.
+        """
         self._loop = loop
         self._clock = clock
         self._unwritten = Unwritten()
@@ -61,11 +71,14 @@ class Store:
         self._flush: asyncio.Handle | None = None
         self._flush_is_lazy = False
         self._flushed_at = 0.0
-        self._database = _open(path)
-        self._next_seq: int = self._database.execute(
-            "SELECT coalesce(max(seq), 0) + 1 FROM tasks"
-        ).fetchone()[0]
-        self._database.execute("DELETE FROM tombstones WHERE expire_us <= ?", (clock.now_us(),))
+        self._file, self._database = _open(path, on_lost)
+        with self._starting():
+            self._next_seq: int = self._database.execute(
+                "SELECT coalesce(max(seq), 0) + 1 FROM tasks"
+            ).fetchone()[0]
+            self._database.execute("DELETE FROM tombstones WHERE expire_us <= ?", (clock.now_us(),))
+        self._watching: asyncio.Handle | None = None
+        self._watch()
 
     def next_seq(self) -> int:
         """A number above all that were ever handed out."""
@@ -139,9 +152,13 @@ class Store:
         key = (queue.number, task_id)
         if key in self._unwritten.finished:
             return True
-        found = self._database.execute(
-            "SELECT expire_us FROM tombstones WHERE queue = ? AND id = ?", key
-        ).fetchone()
+        try:
+            found = self._database.execute(
+                "SELECT expire_us FROM tombstones WHERE queue = ? AND id = ?", key
+            ).fetchone()
+        except sqlite3.Error as error:
+            self._blame(error)
+            raise
         return found is not None and found[0] > self._clock.now_us()
 
     def flush(self) -> None:
@@ -159,6 +176,7 @@ class Store:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._database.rollback()
+            self._blame(error)
             self._unwritten.give_up()
             for waiter in waiters:
                 if not waiter.done():
@@ -188,6 +206,7 @@ class Store:
         from_file = queue.from_file if from_file is None else from_file
         values = (queue.number, queue.name, to_json(config), from_file, state, queue.purge_us)
         self._database.execute("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)", values)
+        self._check()
         queue.config, queue.state, queue.from_file = config, state, from_file
 
     def forget_queue(self, queue: Queue) -> None:
@@ -199,6 +218,7 @@ class Store:
             for table, column in (("queues", "number"), ("tasks", "queue"), ("tombstones", "queue")):
                 database.execute(f"DELETE FROM {table} WHERE {column} = ?", (queue.number,))
             database.commit()
+            self._check()
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 database.rollback()
@@ -206,7 +226,11 @@ class Store:
         self._unwritten.forget(queue)
 
     def queues(self) -> list[Queue]:
-        """All queues, with the tasks in them."""
+        """All queues, with the tasks in them. Raises BadStart if they can't be read."""
+        with self._starting():
+            return self._queues()
+
+    def _queues(self) -> list[Queue]:
         queues: dict[int, Queue] = {}
         for number, name, config, from_file, state, purge_us in self._database.execute(
             "SELECT number, name, config, from_file, state, purge_us FROM queues"
@@ -223,7 +247,43 @@ class Store:
         self.flush()
         if self._flush is not None:
             self._flush.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._file is not None:
+            self._file.finish(self._database)
         self._database.close()
+        if self._file is not None:
+            self._file.release()
+
+    def _check(self) -> None:
+        """Raises DataFileError if what was written is in no file that will be found again."""
+        if self._file is not None:
+            self._file.check()
+
+    def _watch(self) -> None:
+        with contextlib.suppress(DataFileError):
+            self._check()
+            self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
+
+    def _blame(self, error: Exception) -> DataFileError | None:
+        """What an error tells of the file: that it is lost, or None."""
+        if self._file is None:
+            return None
+        return self._file.blame(error, lambda: is_sound(self._database))
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """Makes a BadStart of what a damaged file does to those who read it."""
+        try:
+            yield
+        except Exception as error:
+            lost = self._blame(error)
+            self._database.close()
+            if self._file is not None:
+                self._file.release()
+            if lost is None:
+                raise
+            raise BadStart(str(lost)) from error
 
     def _tasks(self, queues: dict[int, Queue]) -> Iterator[LiveTask]:
         rows = self._database.execute(
@@ -267,6 +327,7 @@ class Store:
                 [(purge_us, queue.number) for queue, purge_us in unwritten.purges.items()],
             )
         database.commit()
+        self._check()
 
     def _expire_us(self, queue: Queue) -> int:
         """Until when the name of a task that goes now stays taken."""
@@ -287,32 +348,34 @@ def _attempts_of(task: LiveTask) -> tuple[bytes | None, int]:
     return message.SerializeToString(), task.attempts.executed_count
 
 
-def _open(path: Path | None) -> sqlite3.Connection:
-    name = ":memory:" if path is None else str(path)
+def _open(path: Path | None, on_lost: Callable[[str], None]) -> tuple[DataFile | None, sqlite3.Connection]:
+    if path is None:
+        return None, _prepared(_connect(":memory:"), ":memory:")
+    file: DataFile | None = None
+    database: sqlite3.Connection | None = None
     try:
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _keep_private(path)
-        return _prepared(
-            sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False), name
-        )
-    except (sqlite3.Error, OSError) as error:
-        busy = "locked" in str(error)
-        advice = "Another server is using it: stop that, or name another file with --data."
-        raise BadStart(
-            f"{name}: {error}. {advice if busy else 'Expected a file of ours; name another with --data.'}"
-        ) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = DataFile(path, on_lost)
+        database = _prepared(_connect(str(path)), str(path))
+        file.use(database)
+    except Exception as error:
+        if database is not None:
+            database.close()
+        lost = file.find_damage(error) if file is not None else None
+        if file is not None:
+            file.release()
+        if isinstance(error, DataFileError) or lost is not None:
+            raise BadStart(str(lost or error)) from error
+        if isinstance(error, (sqlite3.Error, OSError)):
+            busy = "locked" in str(error)
+            advice = "Another program is using it: stop that" if busy else "Expected a file of ours"
+            raise BadStart(f"{path}: {error}. {advice}, or name another file with --data.") from error
+        raise
+    return file, database
 
 
-def _keep_private(path: Path) -> None:
-    """Let nobody else read the tasks, whoever may read the folder. Raises OSError.
-
-    SQLite gives the log beside the file the file's own mode.
-    """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-            file.chmod(0o600)
+def _connect(name: str) -> sqlite3.Connection:
+    return sqlite3.connect(name, isolation_level=None, timeout=0, check_same_thread=False)
 
 
 def _prepared(database: sqlite3.Connection, name: str) -> sqlite3.Connection:

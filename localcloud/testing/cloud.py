@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from localcloud.frontend.identity import COOKIE_NAME, Sessions, User, load_secret
-from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.state import read_state
 from localcloud.testing import http
+from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
 from localcloud.testing.memory import proportional_set_size
 from localcloud.testing.waiting import wait_until
@@ -62,7 +62,7 @@ class LocalCloud:
             self._arguments += ["--faults", str(script)]
         self._output = data / "localcloud.out"
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._child: Child | None = None
         self._killed: set[int] = set()
 
     def start(self, timeout_seconds: float = 60.0) -> Self:
@@ -72,16 +72,9 @@ class LocalCloud:
         environ["PYTHONPATH"] = os.pathsep.join(path)
         environ.update(self._environ)
         with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "localcloud", *self._arguments],
-                cwd=self._root,
-                env=environ,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._guard = Guard()
-        self._guard.watch(self._process.pid)
+            arguments = [sys.executable, "-m", "localcloud", *self._arguments]
+            self._child = Child(arguments, output, environ, self._root)
+        self._process = self._child.process
 
         def is_ready() -> bool:
             assert self._process is not None
@@ -108,17 +101,17 @@ class LocalCloud:
         except subprocess.TimeoutExpired:
             self.kill_all()
             raise LocalCloudError(f"localcloud did not stop:\n{self.log()[-4000:]}") from None
-        self._dismiss_guard()
+        self._let_go()
         return status
 
     def kill_all(self) -> None:
-        """SIGKILL to the supervisor, whose guard then ends all others; returns when they are gone."""
+        """SIGKILL to the supervisor, with which all others end; returns when they are gone."""
         assert self._process is not None
         state = read_state(self.data)
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._dismiss_guard()
+        self._let_go()
         processes = state["processes"].values() if state else ()
         for pid in [process["pid"] for process in processes if process["pid"]]:
             wait_until(lambda pid=pid: not _is_alive(pid), f"process {pid} to be gone")  # type: ignore[misc]
@@ -242,10 +235,10 @@ class LocalCloud:
         else:
             self.kill_all()
 
-    def _dismiss_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
+    def _let_go(self) -> None:
+        if self._child is not None:
+            self._child.let_go()
+            self._child = None
 
     def _service(self, name: str) -> dict[str, Any]:
         services: dict[str, dict[str, Any]] = self.state["services"]

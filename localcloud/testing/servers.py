@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.ports import FreePorts
 from localcloud.testing import http
+from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
 from localcloud.testing.waiting import wait_until
 
@@ -44,7 +44,7 @@ class ServerProcess:
             filter(None, [str(_PACKAGE_PARENT), self._environ.get("PYTHONPATH")])
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._child: Child | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_file = self.folder / f"{self.name}.out"
 
@@ -52,15 +52,9 @@ class ServerProcess:
         """Start it, and return once it is ready. Raises LocalCloudError with its last words."""
         before = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"localcloud.{self.name}", *self._arguments, *self._ports()],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self._environ,
-                start_new_session=True,
-            )
-        self._guard = Guard()
-        self._guard.watch(self._process.pid)
+            arguments = [sys.executable, "-m", f"localcloud.{self.name}", *self._arguments, *self._ports()]
+            self._child = Child(arguments, output, self._environ)
+        self._process = self._child.process
         ready = f"localcloud.{self.name} ready on "
 
         def is_ready() -> bool:
@@ -104,7 +98,7 @@ class ServerProcess:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._dismiss_guard()
+        self._let_go()
 
     def stop(self, timeout_seconds: float = 10.0) -> int:
         """SIGTERM; the exit status. Raises LocalCloudError if it does not stop, and kills it."""
@@ -115,7 +109,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise LocalCloudError(f"localcloud.{self.name} did not stop on SIGTERM") from None
-        self._dismiss_guard()
+        self._let_go()
         return status
 
     def log(self) -> str:
@@ -136,10 +130,10 @@ class ServerProcess:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _dismiss_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
+    def _let_go(self) -> None:
+        if self._child is not None:
+            self._child.let_go()
+            self._child = None
 
     def _ports(self) -> list[str]:
         port, http_port = self._chosen_ports[0], self._chosen_ports[-1]
