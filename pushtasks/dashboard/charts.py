@@ -1,6 +1,6 @@
 """Bar charts as inline SVG: no script, no inline style, colours by class.
 
-A chart stretches to the room it gets, so it holds shapes only; its labels are text beside it. It is named
+All lengths are shares of the room that a chart gets, so that it stretches and its text does not. It is named
 and described for those who don't see it, and its page gives the same numbers as a table.
 """
 
@@ -12,21 +12,28 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-_WIDTH, _HEIGHT = 600, 160
+from pushtasks.web.figures import whole
+
 _GRID_LINES = 4
+_MOST_CUT = 3
+"""Bars that may be cut for the others' sake; with more of them there is no calm to be seen."""
+_CUT_ABOVE = 3
+"""A bar is cut if it is this many times as high as all that are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One bar: parts from the ground up, each a class and a number; `hint` shows under the pointer.
 
-    `at` is the minute that the hint begins with, for the script that puts it in the viewer's zone.
+    `at` is the minute that the hint begins with, for the script that puts it in the viewer's zone. A bar
+    that `is_running` stands for a time that has not ended, and will still grow.
     """
 
     label: str
     parts: Sequence[tuple[str, int]]
     hint: str = ""
     at: datetime | None = None
+    is_running: bool = False
 
     @property
     def total(self) -> int:
@@ -35,10 +42,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line across the chart at `place`, counted in bars from the left."""
+    """A line across the chart at `place`, counted in bars from the left; `hint` shows under the pointer."""
 
     kind: str
     place: float
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,8 @@ class Chart:
     svg: Markup
     top: int
     is_empty: bool = False
+    cut: int = 0
+    """How many bars are higher than the chart; each has its number written on it."""
 
     @property
     def scale(self) -> list[int]:
@@ -58,57 +68,74 @@ class Chart:
 def bars(
     name: str, title: str, description: str, columns: Sequence[Bar], marks: Sequence[Mark] = ()
 ) -> Chart:
-    """Draw the columns side by side. `name` is used in ids, so it is unique on its page."""
-    top = _round_up(max((column.total for column in columns), default=0))
-    step = _WIDTH / max(1, len(columns))
-    gap = min(step * 0.22, 14)
+    """Draw the columns side by side, true to scale. `name` is used in ids, so it is unique on its page."""
+    top = _round_up(_highest_uncut([column.total for column in columns]))
+    step = 100 / max(1, len(columns))
     shapes = [_grid_line(index) for index in range(_GRID_LINES + 1)]
-    for index, column in enumerate(columns):
-        shapes.append(_column(column, index * step + gap / 2, step - gap, top))
-    for mark in marks:
-        x = mark.place * step
-        shapes.append(
-            f'<line class="mark {escape(mark.kind)}" x1="{_n(x)}" x2="{_n(x)}" y1="0" y2="{_HEIGHT}"/>'
-        )
+    shapes += [_column(column, index * step, step, top) for index, column in enumerate(columns)]
+    shapes += [_mark(mark, min(mark.place * step, 100)) for mark in marks]
     svg = Markup(
-        '<svg class="chart" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" '
-        'aria-labelledby="{name}-title {name}-desc"><title id="{name}-title">{title}</title>'
-        '<desc id="{name}-desc">{description}</desc>{shapes}</svg>'
+        '<svg class="chart" role="img" aria-labelledby="{name}-title {name}-desc">'
+        '<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>{shapes}</svg>'
     ).format(
-        w=_WIDTH,
-        h=_HEIGHT,
         name=name,
         title=title,
         description=description,
         shapes=Markup("".join(shapes)),  # each part was escaped where it was made
     )
-    return Chart(svg, top, is_empty=not any(column.total for column in columns))
+    cut = sum(column.total > top for column in columns)
+    return Chart(svg, top, is_empty=not any(column.total for column in columns), cut=cut)
 
 
-def _column(column: Bar, x: float, width: float, top: int) -> str:
-    shapes = []
-    ground = float(_HEIGHT)
+def _highest_uncut(totals: Sequence[int]) -> int:
+    """The highest bar that the chart shows whole: a few far higher ones would flatten all others."""
+    highest = sorted(totals, reverse=True)
+    for cut in range(1, min(_MOST_CUT, len(highest) // 5) + 1):
+        if highest[cut] and highest[cut - 1] > _CUT_ABOVE * highest[cut]:
+            return highest[cut]
+    return highest[0] if highest else 0
+
+
+def _column(column: Bar, x: float, step: float, top: int) -> str:
+    left, width = x + step * 0.11, step * 0.78
+    ground, shapes = 100.0, []
     for kind, number in column.parts:
-        if number <= 0:
+        height = min(number / top * 100, ground)
+        if height <= 0:
             continue
-        # However small, what happened is to be seen.
-        height = max(number / top * _HEIGHT, 1.5)
         ground -= height
-        shapes.append(
-            f'<rect class="{escape(kind)}" x="{_n(x)}" y="{_n(max(ground, 0))}" '
-            f'width="{_n(width)}" height="{_n(height)}"/>'
-        )
+        shapes.append(_rect(str(escape(kind)), left, ground, width, height))
     if not shapes:
         return ""
+    if column.total > top:
+        shapes.append(_rect("break", left, 5, width, 2))
+        anchor = "start" if x < 5 else "end" if x > 95 - step else "middle"
+        middle = {"start": left, "end": left + width, "middle": left + width / 2}[anchor]
+        shapes.append(
+            f'<text class="over" x="{_n(middle)}%" y="-0.3em" text-anchor="{anchor}">{whole(column.total)}</text>'
+        )
     at = f' data-at="{column.at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if column.at else ""
     hint = f"<title{at}>{escape(column.hint)}</title>" if column.hint else ""
-    return f"<g>{hint}{''.join(shapes)}</g>"
+    # The whole height answers the pointer, however low the bar is.
+    shapes.append(_rect("reach", x, 0, step, 100))
+    state = ' class="running"' if column.is_running else ""
+    return f"<g{state}>{hint}{''.join(shapes)}</g>"
+
+
+def _mark(mark: Mark, x: float) -> str:
+    hint = f"<title>{escape(mark.hint)}</title>" if mark.hint else ""
+    line = f'<line class="mark {escape(mark.kind)}" x1="{_n(x)}%" x2="{_n(x)}%" y1="0" y2="100%"/>'
+    return f"<g>{hint}{line}</g>" if hint else line
+
+
+def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
+    return f'<rect class="{kind}" x="{_n(x)}%" y="{_n(y)}%" width="{_n(width)}%" height="{_n(height)}%"/>'
 
 
 def _grid_line(index: int) -> str:
-    y = _n(_HEIGHT * index / _GRID_LINES)
+    y = _n(100 * index / _GRID_LINES)
     kind = "ground" if index == _GRID_LINES else "grid"
-    return f'<line class="{kind}" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>'
+    return f'<line class="{kind}" x1="0" x2="100%" y1="{y}%" y2="{y}%"/>'
 
 
 def _round_up(number: int) -> int:
@@ -122,4 +149,4 @@ def _round_up(number: int) -> int:
 
 
 def _n(number: float) -> str:
-    return f"{number:.2f}".rstrip("0").rstrip(".")
+    return f"{number:.3f}".rstrip("0").rstrip(".")

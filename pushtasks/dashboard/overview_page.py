@@ -9,10 +9,16 @@ from urllib.parse import urlencode
 
 from pushtasks.dashboard.charts import Bar, Chart, Mark, bars
 from pushtasks.dashboard.handler import AdminReadHandler
+from pushtasks.dashboard.waiting import by_answer
 from pushtasks.errors import Rejected
+from pushtasks.overview import Overview
 from pushtasks.queue_control import wait_s
 from pushtasks.tally import ATTEMPT_BUCKETS, LATENCY_BOUNDS_MS, Tally
+from pushtasks.verdict import Level
 from pushtasks.web.figures import milliseconds, minute_utc, whole
+from pushtasks.web.pages import site_name
+
+LEVELS = {Level.OK: "OK", Level.DEGRADED: "Degraded", Level.FAILING: "Failing"}
 
 WINDOWS = {"hour": "last hour", "start": "since start"}
 
@@ -65,12 +71,15 @@ class OverviewHandler(OverviewReader):
         self.admin_page(
             "admin/_overview.html" if self.request.path == "/admin/live" else "admin/overview.html",
             overview=overview,
+            level_name=LEVELS[overview.verdict.level],
+            page_title=f"{LEVELS[overview.verdict.level]}: {site_name()} dashboard",
+            answers=by_answer(overview.retrying.tasks) if overview.retrying else [],
             panels=self.service.overviews.panels,
             queue_wait_s=lambda queue: wait_s(queue, overview.retrying, overview.at),
             window=window,
             windows=WINDOWS,
             window_tally=tally,
-            minutes=draw_minutes(overview.minutes),
+            minutes=draw_minutes(overview.minutes, _marks(overview)),
             attempts=draw_attempts(tally),
             latency=draw_latency(tally),
             percentiles=percentiles(tally),
@@ -101,18 +110,20 @@ def outcome_counts(tally: Tally) -> list[int]:
     ]
 
 
-def draw_minutes(minutes: list[tuple[int, Tally]]) -> Drawn:
+def draw_minutes(minutes: list[tuple[int, Tally]], marks: Sequence[Mark] = ()) -> Drawn:
     columns: list[Bar] = []
     rows: list[tuple[datetime, list[int]]] = []
     for minute, tally in minutes:
         counts = outcome_counts(tally)
         at = datetime.fromtimestamp(minute * 60, UTC)
         label = minute_utc(at)
+        is_running = minute == minutes[-1][0]
         said = ", ".join(
             f"{whole(count)} {name}" for (_, name), count in zip(OUTCOMES, counts, strict=True) if count
         )
         parts = [(kind, count) for (kind, _), count in zip(OUTCOMES, counts, strict=True)]
-        columns.append(Bar(label, parts, f"{label}: {said}", at))
+        hint = f"{label}: {said}{' so far' if is_running else ''}"
+        columns.append(Bar(label, parts, hint, at, is_running))
         rows.append((at, counts))
     total = sum(column.total for column in columns)
     chart = bars(
@@ -120,8 +131,21 @@ def draw_minutes(minutes: list[tuple[int, Tally]]) -> Drawn:
         "Attempts a minute, by outcome",
         f"The last 60 minutes, oldest first. {whole(total)} attempts in all.",
         columns,
+        marks,
     )
     return Drawn(chart, rows[::-1])
+
+
+def _marks(overview: Overview) -> list[Mark]:
+    """What administrators did in the last hour, at its place in the chart of minutes."""
+    if not overview.minutes:
+        return []
+    first = overview.minutes[0][0]
+    return [
+        Mark("action", place, f"{minute_utc(action.at)}: {action.action}, {action.target}, by {action.who}")
+        for action in overview.actions or ()
+        if 0 <= (place := action.at.timestamp() / 60 - first) <= len(overview.minutes)
+    ]
 
 
 def draw_attempts(tally: Tally) -> Drawn:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
 
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 NONE = "\N{EN DASH}"
 
 
 def whole(value: int | None) -> str:
-    """1234567 as 1 234 567, with a real minus sign."""
+    """1234567 as 1,234,567, with a real minus sign."""
     if value is None:
         return NONE
-    return f"{value:,}".replace(",", _THIN).replace("-", "\N{MINUS SIGN}")
+    return f"{value:,}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float | None) -> str:
@@ -65,7 +66,7 @@ def minute_utc(moment: datetime) -> str:
 
 
 def rate(per_s: float) -> str:
-    """So many a second; by the minute or by the hour where a second has less than one."""
+    """A rate per second; per minute or per hour where a second has less than one."""
     if per_s == 0 or per_s >= 1:
         number, unit = per_s, "s"
     elif per_s * 60 >= 1:
@@ -73,6 +74,12 @@ def rate(per_s: float) -> str:
     else:
         number, unit = per_s * 3600, "h"
     return f"{whole(round(number)) if number >= 100 else f'{number:.3g}'}/{unit}"
+
+
+def task_page(name: str, kind: str = "", queue: str = "") -> str:
+    """The address of a task's page. Kind and queue, where they are known, spare it a search."""
+    query = urlencode({key: value for key, value in (("kind", kind), ("queue", queue)) if value})
+    return f"/admin/tasks/{quote(name, safe='')}" + (f"?{query}" if query else "")
 
 
 FILTERS: dict[str, Callable[..., str]] = {
@@ -85,4 +92,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "utc": utc,
     "minute_utc": minute_utc,
     "rate": rate,
+    "task_page": task_page,
 }

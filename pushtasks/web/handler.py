@@ -108,6 +108,8 @@ class Handler(webapp2.RequestHandler):
         self._answer(status, "application/json", json.dumps(value).encode())
 
     def page(self, template: str, status: int = 200, **values: object) -> None:
+        theme = self.request.cookies.get("theme")
+        values["theme"] = theme if theme in ("light", "dark") else None
         html = render(template, caller=self.caller, settings=self.service.settings, **values)
         self._answer(status, "text/html; charset=utf-8", html.encode())
 

@@ -37,6 +37,10 @@ def set_up(templates: Path, site_name: str) -> None:
     made.globals["site_name"] = site_name
 
 
+def site_name() -> str:
+    return str(environment().globals["site_name"])
+
+
 def render(template: str, **values: object) -> str:
     return environment().get_template(template).render(**values)
 
