@@ -24,6 +24,9 @@ STATES = (KEPT, RE_ENQUEUEING, RE_ENQUEUED, DISCARDED)
 MOST_AT_ONCE = 1000
 """The most tasks that one action on all of a reason changes."""
 
+MOST_SEARCHED = 200
+"""The most tasks that a page of a search looks through."""
+
 MOST_GROUPS = 8
 """The most reasons that are told apart in a summary."""
 
@@ -57,6 +60,11 @@ class KeptTaskView:
             return None
 
 
+    @property
+    def content_type(self) -> str:
+        return content_type_of(self.headers)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Tasks in one state that were rejected for one reason; `count` is exact below `MOST_AT_ONCE`."""
@@ -83,6 +91,8 @@ class Groups:
 class KeptPage:
     tasks: list[KeptTaskView]
     next_cursor: str | None
+    looked_through: int = 0
+    """How many were read to find these."""
 
 
 def groups(database: Database) -> Groups:
@@ -111,7 +121,23 @@ def page(
     """The latest first. Raises Rejected for a cursor that this list did not give."""
     query = _query(state, reason).order(-KeptTask.kept_at)
     found, following = database.run_page(query, size, cursor)
-    return KeptPage([_kept(entity) for entity in found], following)
+    return KeptPage([_kept(entity) for entity in found], following, len(found))
+
+
+def search(
+    database: Database, state: str, reason: str = "", cursor: str | None = None, *, kind: str, text: str
+) -> KeptPage:
+    """Those of a kind whose reason or detail contains `text`, in whatever case, among the next 200.
+
+    They are read and looked at: an index of its own would cost each kept task a write. Raises Rejected.
+    """
+    whole = page(database, state, reason, cursor, MOST_SEARCHED)
+    found = [
+        task
+        for task in whole.tasks
+        if kind in ("", task.handler) and text.casefold() in f"{task.reason}\n{task.detail}".casefold()
+    ]
+    return KeptPage(found, whole.next_cursor, whole.looked_through)
 
 
 def ids_up_to(database: Database, state: str, reason: str, cutoff: datetime) -> list[str]:
@@ -133,6 +159,11 @@ def parse_state(text: str) -> str:
     if text not in STATES:
         raise Rejected("state", text, "one of " + ", ".join(STATES))
     return text
+
+
+def content_type_of(headers: Mapping[str, str] | None) -> str:
+    """The content type that a kept task came with."""
+    return (headers or {}).get("content-type", "application/octet-stream")
 
 
 def _counts(database: Database, conditions: Sequence[Conditions]) -> Sequence[int | None]:

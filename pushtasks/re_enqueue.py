@@ -19,7 +19,7 @@ from google.cloud import ndb
 
 from pushtasks import names
 from pushtasks.database import Database
-from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Clock, utc_now
+from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Clock, Delivery, utc_now
 from pushtasks.entities import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, KeptTask, TaskRecord
 from pushtasks.errors import (
     Contention,
@@ -30,6 +30,8 @@ from pushtasks.errors import (
     TaskFailure,
     in_full,
 )
+from pushtasks.failures import described
+from pushtasks.kept_tasks import KeptTaskView, content_type_of
 from pushtasks.queue_batches import QueueBatches
 from pushtasks.queues import NewTask, TaskQueues
 from pushtasks.task import Kinds
@@ -144,6 +146,28 @@ class KeptTaskActions:
                 self._transaction(refused, _give_back)
         return ActionSummary(dict(+counts), problems[0] if problems else "")
 
+    def check(self, task: KeptTaskView, edit: Edit) -> None:
+        """Raises Rejected if the task's kind would reject what the edit sends. Sends nothing."""
+        kind = self._kinds.get(task.handler)
+        if kind is None:
+            return
+        path, _, query = edit.path.partition("?")
+        delivery = Delivery(
+            name=task.name,
+            queue=task.queue,
+            path=path,
+            query=query,
+            content_type=_type_of(edit.payload) if edit.payload != task.payload else task.content_type,
+            body=edit.payload,
+            headers=task.headers,
+        )
+        try:
+            kind.parse(delivery)
+        except Rejected:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a kind's own code raises
+            raise Rejected("payload", described(error), "what its handler can read") from error
+
     def discard(self, task_ids: Sequence[str]) -> ActionSummary:
         """Take each off the list; its record stays, so that the task can't be applied later."""
         counts: Tallies[Done] = Tallies()
@@ -202,7 +226,7 @@ class KeptTaskActions:
         return TaskExists(task.name)
 
     def _new_task(self, entity: KeptTask) -> NewTask:
-        kept_type = (entity.headers or {}).get("content-type", "application/octet-stream")
+        kept_type = content_type_of(entity.headers)
         payload, content_type = entity.payload or b"", kept_type
         if entity.replacement_payload is not None:
             payload = entity.replacement_payload

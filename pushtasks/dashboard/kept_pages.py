@@ -1,47 +1,116 @@
-"""Kept tasks, rejected or deleted: look at them, enqueue them again, discard them."""
+"""Kept tasks, on the page "rejected tasks": look at them, enqueue them again, discard them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pushtasks import kept_tasks
 from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler
-from pushtasks.entities import KEPT
+from pushtasks.dashboard.overview_page import address
+from pushtasks.entities import (
+    DELETED,
+    DISCARDED,
+    GAVE_UP,
+    KEPT,
+    RE_ENQUEUED,
+    RE_ENQUEUEING,
+    REFUSED,
+    REJECTED,
+)
 from pushtasks.errors import Rejected
-from pushtasks.kept_tasks import MOST_AT_ONCE, STATES, parse_state
+from pushtasks.kept_tasks import MOST_AT_ONCE, STATES, KeptTaskView, parse_state
 from pushtasks.re_enqueue import ActionSummary, KeptTaskActions, parse_edit
+from pushtasks.web.figures import whole
 from pushtasks.web.problems import Problem
 
 ENQUEUE, DISCARD = "enqueue again", "discard"
 
+STATE_NAMES = {
+    KEPT: "Needs a decision",
+    RE_ENQUEUEING: "Being enqueued again",
+    RE_ENQUEUED: "Enqueued again",
+    DISCARDED: "Discarded",
+}
+OUTCOME_NAMES = {REJECTED: "rejected", GAVE_UP: "gave up", DELETED: "deleted", REFUSED: "refused by the queue"}
 
-class KeptHandler(AdminReadHandler):
-    """GET /admin/kept?state=&reason=&cursor="""
 
-    def get(self) -> None:
-        state = parse_state(self.query("state", KEPT))
-        reason = self.query("reason")
+class _KeptReader(AdminReadHandler):
+    """What shows lists of kept tasks, and single ones."""
+
+    def list_page(self, state: str, problem: str = "", status: int = 200) -> None:
+        """The list that the request's query asks for."""
+        reason, cursor = self.query("reason"), self.query("cursor")
+        kind, text = self.query("kind"), self.query("text").strip()
         database = self.service.database
+        if kind or text:
+            page = kept_tasks.search(database, state, reason, cursor or None, kind=kind, text=text)
+        else:
+            page = kept_tasks.page(database, state, reason, cursor or None)
+        query = {"state": state, "reason": reason, "kind": kind, "text": text, "cursor": cursor}
         self.admin_page(
             "admin/kept.html",
-            page=kept_tasks.page(database, state, reason, self.query("cursor") or None),
-            count=kept_tasks.count(database, state, reason),
+            status,
+            page=page,
+            count=None if kind or text else kept_tasks.count(database, state, reason),
+            searched=page.looked_through,
             most=MOST_AT_ONCE,
             state=state,
             states=STATES,
+            state_names=STATE_NAMES,
+            outcome_names=OUTCOME_NAMES,
             reason=reason,
-            cursor=self.query("cursor"),
+            kind=kind,
+            text=text,
+            kind_names=[each.name for each in self.service.kinds],
+            cursor=cursor,
+            problem=problem,
+            address=lambda **changed: address("/admin/kept", {**query, **changed}),
         )
 
+    def task_page(self, task: KeptTaskView, edit: _FormEdit | None = None) -> None:
+        """One task, with the form that edits it, as it was sent if there is something wrong with it."""
+        self.admin_page(
+            "admin/kept_task.html",
+            400 if edit else 200,
+            task=task,
+            state_names=STATE_NAMES,
+            own_address=address("/admin/kept/task", {"id": task.id}),
+            path=edit.path if edit else task.path,
+            payload=edit.payload if edit else task.text or "",
+            wrong=edit.wrong if edit else "",
+            problem=edit.problem if edit else "",
+        )
 
-class KeptTaskHandler(AdminReadHandler):
+    def find(self, task_id: str) -> KeptTaskView:
+        task = kept_tasks.find(self.service.database, task_id)
+        if task is None:
+            raise Problem(404, "There is no rejected task of this id.", field="id", value=task_id)
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class _FormEdit:
+    """An edit that can't be enqueued: what was typed, which field is wrong, and why."""
+
+    path: str
+    payload: str
+    wrong: str
+    problem: str
+
+
+class KeptHandler(_KeptReader):
+    """GET /admin/kept?state=&reason=&kind=&text=&cursor="""
+
+    def get(self) -> None:
+        self.list_page(parse_state(self.query("state", KEPT)))
+
+
+class KeptTaskHandler(_KeptReader):
     """GET /admin/kept/task?id=: one task, with the form that edits it."""
 
     def get(self) -> None:
-        task = kept_tasks.find(self.service.database, self.query("id"))
-        if task is None:
-            raise Problem(404, "There is no kept task of this id.", field="id", value=self.query("id"))
-        self.admin_page("admin/kept_task.html", task=task)
+        self.task_page(self.find(self.query("id")))
 
 
 class _ActionHandler(AdminHandler):
@@ -57,13 +126,14 @@ class _ActionHandler(AdminHandler):
         return summary
 
 
-class SelectedHandler(_ActionHandler):
+class SelectedHandler(_ActionHandler, _KeptReader):
     """POST /admin/kept/selected: the tasks whose boxes are ticked."""
 
     def post(self) -> None:
         task_ids, action = list(self.fields("id")), self.field("action")
         if not task_ids:
-            raise Problem(400, "No task is selected. Go back and tick some.", field="id")
+            self.list_page(KEPT, "No task is selected. Tick some first.", 400)
+            return
         if len(task_ids) > MOST_AT_ONCE:
             raise Rejected("id", f"{len(task_ids)} ids", f"at most {MOST_AT_ONCE}")
         summary = self.act(action, task_ids)
@@ -71,19 +141,24 @@ class SelectedHandler(_ActionHandler):
         self.done(action, target, summary.changed, summary.sentence)
 
 
-class EditedHandler(AdminHandler):
-    """POST /admin/kept/edited: one task, with what to send instead."""
+class EditedHandler(_KeptReader):
+    """POST /admin/kept/edited: one task, with what to send instead; checked as its kind would check it."""
 
     def post(self) -> None:
-        task_id = self.field("id")
-        task = kept_tasks.find(self.service.database, task_id)
-        if task is None:
-            raise Problem(404, "There is no kept task of this id.", field="id", value=task_id)
-        edit = parse_edit(self.field("path"), self.field("payload"), task.path, task.payload)
-        summary = self.service.kept_tasks.enqueue_again([task_id], edit)
+        task = self.find(self.field("id"))
+        path, payload = self.field("path"), self.field("payload")
+        try:
+            edit = parse_edit(path, payload, task.path, task.payload)
+            if edit is not None:
+                self.service.kept_tasks.check(task, edit)
+        except Rejected as wrong:
+            field = "path" if wrong.field == "path" else "payload"
+            self.task_page(task, _FormEdit(path, payload, field, wrong.sentence))
+            return
+        summary = self.service.kept_tasks.enqueue_again([task.id], edit)
         self.service.overviews.tasks_changed()
         action = f"{ENQUEUE}, edited" if edit else ENQUEUE
-        self.done(action, f"task {task_id}", summary.changed, summary.sentence)
+        self.done(action, f"task {task.id}", summary.changed, summary.sentence)
 
 
 class AllHandler(_ActionHandler):
@@ -97,6 +172,7 @@ class AllHandler(_ActionHandler):
             "admin/kept_all.html",
             reason=reason,
             action=DISCARD if action == DISCARD else ENQUEUE,
+            heading=_heading(action, count),
             cutoff=cutoff,
             count=count,
             most=MOST_AT_ONCE,
@@ -114,6 +190,13 @@ class AllHandler(_ActionHandler):
         if not text:
             raise Rejected("reason", text, "a reason to pick tasks by")
         return text
+
+
+def _heading(action: str, count: int | None) -> str:
+    """What is asked, such as "Discard all 7"."""
+    number = "" if count is None else f" {whole(count)}"
+    more = ", the latest of more" if (count or 0) >= MOST_AT_ONCE else ""
+    return f"Discard all{number}{more}" if action == DISCARD else f"Enqueue all{number} again{more}"
 
 
 def _time(text: str) -> datetime:

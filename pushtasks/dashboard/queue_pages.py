@@ -19,7 +19,7 @@ class PauseHandler(_QueueHandler):
     def post(self, name: str) -> None:
         queue = self.queue_of(name)
         self.service.control.pause(queue)
-        self.done("pause", f"queue {queue}", 1, "paused: tasks are taken in, and none is delivered")
+        self.done("pause", f"queue {queue}", 1, f"Paused {queue}. New tasks wait")
 
 
 class ResumeHandler(_QueueHandler):
@@ -28,7 +28,27 @@ class ResumeHandler(_QueueHandler):
     def post(self, name: str) -> None:
         queue = self.queue_of(name)
         self.service.control.resume(queue)
-        self.done("resume", f"queue {queue}", 1, "running")
+        self.done("resume", f"queue {queue}", 1, f"Resumed {queue}")
+
+
+class PauseAllHandler(AdminHandler):
+    """POST /admin/queues/pause: those that run."""
+
+    def post(self) -> None:
+        names = [each.name for each in self.service.control.figures() if each.is_running]
+        for name in names:
+            self.service.control.pause(name)
+        self.done("pause all", "all queues", len(names), f"Paused {_queues(names)}. New tasks wait")
+
+
+class ResumeAllHandler(AdminHandler):
+    """POST /admin/queues/resume: those that are paused."""
+
+    def post(self) -> None:
+        names = [each.name for each in self.service.control.figures() if each.state == "paused"]
+        for name in names:
+            self.service.control.resume(name)
+        self.done("resume all", "all queues", len(names), f"Resumed {_queues(names)}")
 
 
 class PurgeHandler(_QueueHandler):
@@ -51,3 +71,7 @@ class PurgeHandler(_QueueHandler):
         self.done(
             "purge", f"queue {queue}", figures.waiting, "purged; the number is the queue's own estimate"
         )
+
+
+def _queues(names: list[str]) -> str:
+    return "1 queue" if len(names) == 1 else f"{len(names)} queues"

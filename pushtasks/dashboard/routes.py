@@ -25,6 +25,8 @@ ADMIN_ROUTES = [
     ("/admin/kept/all", kept_pages.AllHandler),
     ("/admin/kept/selected", kept_pages.SelectedHandler),
     ("/admin/kept/edited", kept_pages.EditedHandler),
+    ("/admin/queues/pause", queue_pages.PauseAllHandler),
+    ("/admin/queues/resume", queue_pages.ResumeAllHandler),
     ("/admin/queues/([^/]+)/pause", queue_pages.PauseHandler),
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),
