@@ -144,6 +144,17 @@ def tasks(worker_url: str) -> Iterator[TasksProcess]:
         yield it
 
 
+@pytest.fixture(autouse=True)
+def queues_as_at_the_start(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did to the queues, and however it ended: the next one finds them empty and running."""
+    if "tasks" not in request.fixturenames:
+        yield
+        return
+    tasks: TasksProcess = request.getfixturevalue("tasks")
+    with tasks.for_one_test():
+        yield
+
+
 @pytest.fixture(scope="session")
 def environ(tasks: TasksProcess) -> dict[str, str]:
     """The environment of a default service on these servers."""
@@ -163,9 +174,8 @@ def default(environ: dict[str, str], database: Database) -> DefaultClient:
 
 
 @pytest.fixture
-def nothing_kept(database: Database, tasks: TasksProcess) -> None:
+def nothing_kept(database: Database, queues_as_at_the_start: None) -> None:
     """No kept task of an earlier test is left, and none is on its way."""
-    tasks.wait_idle()
     with database.context():
         ndb.delete_multi(KeptTask.query().fetch(keys_only=True))
 

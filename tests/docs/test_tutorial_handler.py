@@ -50,9 +50,15 @@ def fork(tmp_path_factory: pytest.TempPathFactory, blocks: list[Block]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cloud(fork: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def shared_cloud(fork: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     files = ("app.yaml", "worker.yaml", "queue.yaml", "index.yaml")
     with LocalCloud(files, root=fork, data=tmp_path_factory.mktemp("data")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    with shared_cloud.for_one_test() as cloud:
         yield cloud
 
 

@@ -51,9 +51,10 @@ def shared_proxy(tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture
-def proxy(shared_proxy: FaultyProxy) -> Iterator[FaultyProxy]:
-    yield shared_proxy
-    shared_proxy.clear_faults()
+def proxy(shared_proxy: FaultyProxy, tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
+    with tasks_server.for_one_test():
+        yield shared_proxy
+        shared_proxy.clear_faults()
 
 
 def queues_at(address: str, **more: str) -> TaskQueues:

@@ -40,10 +40,17 @@ LOST: list[dict[str, object]] = [
 
 
 @pytest.fixture(scope="module")
-def queue_settings() -> Iterator[CounterSettings]:
-    """CounterSettings that lead to a Cloud Tasks whose worker is away."""
+def tasks_server() -> Iterator[TasksProcess]:
+    """A Cloud Tasks whose worker is away."""
     away = {"worker": "http://127.0.0.1:1"}
     with TasksProcess(QUEUE_FILE, away, "--project", PROJECT, "--location", "us-central1") as tasks:
+        yield tasks
+
+
+@pytest.fixture
+def queue_settings(tasks_server: TasksProcess) -> Iterator[CounterSettings]:
+    """Settings that lead to it."""
+    with tasks_server.for_one_test() as tasks:
         yield CounterSettings.read(
             {
                 "GOOGLE_CLOUD_PROJECT": PROJECT,

@@ -159,7 +159,7 @@ def test_a_signal_stops_everything_with_status_0(run: Start, number: signal.Sign
     began = time.monotonic()
     running.process.send_signal(number)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive(pids) == []
     assert not (running.data / "state.json").exists()
     assert "Traceback" not in running.output
@@ -182,7 +182,7 @@ def test_a_second_ctrl_c_ends_even_what_does_not_listen(run: Start, folder: Path
     began = time.monotonic()
     running.process.send_signal(signal.SIGINT)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive(pids) == []
 
 
@@ -210,7 +210,7 @@ def test_what_a_service_has_started_ends_with_it(run: Start, folder: Path, tmp_p
     began = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 6  # 8 s are allowed to what does not stop
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive([pid]) == []
 
 
