@@ -135,6 +135,7 @@ class Process:
         self._announced = asyncio.Event()
         self._wished_restart = False
         self._first_start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._start_error: StartError | None = None
         self._keeper: asyncio.Task[None] | None = None
         shared.console.introduce(command.label)
 
@@ -201,7 +202,11 @@ class Process:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        if not self._first_start.done():
+        if self._first_start.done():
+            return
+        if self._start_error is not None:
+            self._first_start.set_exception(self._start_error)
+        else:
             self._first_start.cancel()
 
     def _tell_end(self, status: int, pause: float) -> None:
@@ -287,7 +292,7 @@ class Process:
                 await self._probe(self)
         except StartError as error:
             if not self._first_start.done():
-                self._first_start.set_exception(error)
+                self._start_error = error  # told when all that it has printed is shown
                 self.kill()
                 return
             self._shared.console.say(f"{error}")

@@ -112,7 +112,7 @@ class Stack:
             first.append(self._start_platform(commands.faults()))
         if commands.starts_tasks:
             first.append(self._start_platform(commands.tasks()))
-        first.append(self._start_platform(commands.frontend()))
+        frontend = self._platform["frontend"] = Process(commands.frontend(), self._shared)
         others: list[asyncio.Future[None]] = []
         for service in self.application.services.values():
             others += self._start_service(service)
@@ -123,6 +123,8 @@ class Stack:
             self._console.release()
             self._servers_ready.set()
             await asyncio.gather(*others)
+            # Last: whoever comes finds everything there.
+            await frontend.start()
         except StartError:
             for future in (*first, *others):
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -155,7 +157,11 @@ class Stack:
         processes = self.instances[service.name] = []
         for instance in self._commands.instances[service.name]:
             probe = first_request_probe(
-                instance.port, service.first_request, f"{service.name}.localhost", self._wait_for_servers
+                instance.host,
+                instance.port,
+                service.first_request,
+                f"{service.name}.localhost",
+                self._wait_for_servers,
             )
             processes.append(Process(self._commands.instance(service, instance), self._shared, probe))
         return [process.start() for process in processes]
@@ -236,6 +242,12 @@ class Stack:
         self._console.say(f"localcloud ready on {self.options.host}:{self._commands.port}")
         for name, value in rows:
             self._console.say(f"  {name:<{width}}  {value}")
+        if commands.exposed:
+            self._console.say(
+                f"Pages in a browser here may reach {', '.join(commands.exposed)} past the front end: "
+                "the entrypoint does not say where to listen. Let it say :$PORT or 0.0.0.0, for example "
+                "gunicorn --bind :$PORT (docs/frontend.md, Instances)."
+            )
         self._console.say("Ctrl-C stops everything.")
 
     def _publish(self) -> None:
