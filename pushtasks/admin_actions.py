@@ -46,6 +46,12 @@ def latest(database: Database, size: int = 20) -> list[Action]:
     ]
 
 
+def page(database: Database, cursor: str | None = None, size: int = 50) -> tuple[list[Action], str | None]:
+    """The newest entries after `cursor`, and the cursor of the next page. Raises Rejected for a wrong one."""
+    found, following = database.run_page(AdminAction.query().order(AdminAction._key), size, cursor)
+    return [_action(entity) for entity in found], following
+
+
 def find(database: Database, entry_id: str) -> Action | None:
     """One entry; None if there is none of that id."""
     if not 1 <= len(entry_id) <= 100 or not entry_id.isascii():

@@ -20,7 +20,7 @@ class TaskState:
     name: str
     state: str
     note: Any = None
-    """What its kind noted about the payload, such as {"counter": "visits", "amount": 1}."""
+    """What its kind noted about the payload, such as {"guest": "ada"}."""
     attempts: int = 0
     last_response: str | None = None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from pushtasks import admin_actions
 from pushtasks.admin_actions import Action
-from pushtasks.errors import TaskFailure, in_full
+from pushtasks.errors import Rejected, TaskFailure, in_full
 from pushtasks.logs import about
 from pushtasks.trust import is_cross_site, may_change
 from pushtasks.web.handler import Handler, ReadHandler, answer_problem
@@ -99,3 +100,14 @@ class AdminHandler(Handler):
 
 class AdminReadHandler(AdminHandler, ReadHandler):
     """Answers GET and HEAD, to administrators."""
+
+
+def moment_of(text: str) -> datetime:
+    """The time that a confirmation page asked about. Raises Rejected."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise Rejected("cutoff", text, "the time that the page asked about")
+    return moment

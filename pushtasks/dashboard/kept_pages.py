@@ -1,12 +1,11 @@
-"""Kept tasks, on the page "rejected tasks": look at them, enqueue them again, discard them."""
+"""Kept tasks, which the page calls rejected: look at them, enqueue them again, discard them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from pushtasks import kept_tasks
-from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler
+from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler, moment_of
 from pushtasks.dashboard.overview_page import address
 from pushtasks.entities import (
     DELETED,
@@ -180,10 +179,10 @@ class AllHandler(_ActionHandler):
 
     def post(self) -> None:
         reason, action = self._reason(self.field("reason")), self.field("action")
-        cutoff, shown = _time(self.field("cutoff")), self.field("count")
+        cutoff, shown = moment_of(self.field("cutoff")), self.field("count")
         task_ids = kept_tasks.ids_up_to(self.service.database, KEPT, reason, cutoff)
         summary = self.act(action, task_ids)
-        sentence = f"{summary.sentence} (shown: {shown[:10]}; rejected up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
+        sentence = f"{summary.sentence} (shown: {shown[:10]}; kept up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
         self.done(f"{action}, all", f"reason {reason}", summary.changed, sentence)
 
     def _reason(self, text: str) -> str:
@@ -197,13 +196,3 @@ def _heading(action: str, count: int | None) -> str:
     number = "" if count is None else f" {whole(count)}"
     more = ", the latest of more" if (count or 0) >= MOST_AT_ONCE else ""
     return f"Discard all{number}{more}" if action == DISCARD else f"Enqueue all{number} again{more}"
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
-        raise Rejected("cutoff", text, "the time that the page asked about")
-    return moment

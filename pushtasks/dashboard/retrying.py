@@ -1,18 +1,62 @@
-"""Tasks between retries: the list, run one now, delete one."""
+"""Tasks that wait to retry: the list, run or delete one, some, or all that a filter admits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
 from pushtasks import deletion
-from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler
+from pushtasks.dashboard.bulk import BulkSummary, for_each
+from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler, moment_of
+from pushtasks.dashboard.waiting import PAGE_SIZE, Filter, by_answer
+from pushtasks.errors import Rejected
+from pushtasks.kept_tasks import MOST_AT_ONCE
 from pushtasks.names import parse_task_name
+from pushtasks.queue_control import Listing, RetryingTask
+from pushtasks.web.figures import whole
 from pushtasks.web.problems import Problem
 
+RUN, DELETE = "run", "delete"
+_WORDS = {RUN: "run now", DELETE: "delete"}
 
-class RetryingHandler(AdminReadHandler):
-    """GET /admin/retrying"""
+
+class _RetryingReader(AdminReadHandler):
+    def list_page(self, problem: str = "", status: int = 200) -> None:
+        """The list that the request's query asks for."""
+        listing: Listing | None = self.service.overviews.between_retries()
+        wanted = Filter(self.query("queue"), self.query("kind"), self.query("answer"))
+        every = listing.tasks if listing else []
+        admitted = [task for task in every if wanted.admits(task)]
+        pages = max(1, -(-len(admitted) // PAGE_SIZE))
+        number = self.query("page", "1")
+        page = min(int(number), pages) if number.isascii() and number.isdigit() and len(number) < 9 else 1
+        is_part = self.request.path == "/admin/retrying/live"
+        self.admin_page(
+            "admin/_retrying_list.html" if is_part else "admin/retrying.html",
+            status,
+            listing=listing,
+            wanted=wanted,
+            total=len(admitted),
+            tasks=admitted[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
+            first=(page - 1) * PAGE_SIZE + 1,
+            page=page,
+            pages=pages,
+            answers=by_answer(every),
+            queue_names=sorted({task.queue for task in every} | {wanted.queue} - {""}),
+            kind_names=sorted({task.handler for task in every} | {wanted.kind} - {""}),
+            back=wanted.address(page=page if page > 1 else ""),
+            live=wanted.address("/admin/retrying/live", page=page if page > 1 else ""),
+            selectable=True,
+            most=MOST_AT_ONCE,
+            problem=problem,
+        )
+
+
+class RetryingHandler(_RetryingReader):
+    """GET /admin/retrying?queue=&kind=&answer=&page=; /admin/retrying/live is the part that changes."""
 
     def get(self) -> None:
-        self.admin_page("admin/retrying.html", listing=self.service.overviews.between_retries())
+        self.list_page()
 
 
 class _TaskHandler(AdminHandler):
@@ -22,30 +66,14 @@ class _TaskHandler(AdminHandler):
             raise Problem(404, f"There is no queue {queue!r} here.", field="queue", value=queue)
         return queue, parse_task_name(name)
 
-
-class RunNowHandler(_TaskHandler):
-    """POST /admin/retrying/QUEUE/TASK/run"""
-
-    def post(self, queue: str, name: str) -> None:
-        queue, name = self.task_of(queue, name)
+    def run(self, queue: str, name: str) -> tuple[int, str]:
+        """How many were run (0 or 1), and what became of it."""
         found = self.service.control.run(queue, name)
-        self.service.overviews.tasks_changed()
-        result = "tried" if found else "not there any more: applied, or deleted before"
-        self.done("run now", f"task {name}", int(found), result)
+        return int(found), "tried" if found else "not there any more: applied, or deleted before"
 
-
-class DeleteHandler(_TaskHandler):
-    """/admin/retrying/QUEUE/TASK/delete: GET asks, POST deletes."""
-
-    def get(self, queue: str, name: str) -> None:
-        queue, name = self.task_of(queue, name)
-        self.admin_page(
-            "admin/delete.html", queue=queue, name=name, task=self.service.control.get(queue, name)
-        )
-
-    def post(self, queue: str, name: str) -> None:
-        queue, name = self.task_of(queue, name)
-        count, result = deletion.delete_pending(
+    def delete(self, queue: str, name: str) -> tuple[int, str]:
+        """The same for deleting."""
+        return deletion.delete_pending(
             self.service.database,
             self.service.control,
             queue,
@@ -54,5 +82,91 @@ class DeleteHandler(_TaskHandler):
             now=self.service.clock(),
             record_life=self.service.settings.record_life,
         )
+
+    def change(self, action: str) -> Callable[[str, str], tuple[int, str]]:
+        """What an action does to one task. Raises Rejected for none of ours."""
+        if action not in _WORDS:
+            raise Rejected("action", action, f"{RUN!r} or {DELETE!r}")
+        return self.run if action == RUN else self.delete
+
+    def change_all(self, action: str, tasks: Iterable[tuple[str, str]]) -> BulkSummary:
+        summary = for_each(self.service.database, tasks, self.change(action))
+        self.service.overviews.tasks_changed()
+        return summary
+
+
+class RunNowHandler(_TaskHandler):
+    """POST /admin/retrying/QUEUE/TASK/run"""
+
+    def post(self, queue: str, name: str) -> None:
+        queue, name = self.task_of(queue, name)
+        count, result = self.run(queue, name)
+        self.service.overviews.tasks_changed()
+        self.done("run now", f"task {name}", count, result)
+
+
+class DeleteHandler(_TaskHandler):
+    """/admin/retrying/QUEUE/TASK/delete: GET asks, POST deletes."""
+
+    def get(self, queue: str, name: str) -> None:
+        queue, name = self.task_of(queue, name)
+        task = self.service.control.get(queue, name)
+        self.admin_page("admin/delete.html", queue=queue, name=name, task=task)
+
+    def post(self, queue: str, name: str) -> None:
+        queue, name = self.task_of(queue, name)
+        count, result = self.delete(queue, name)
         self.service.overviews.tasks_changed()
         self.done("delete", f"task {name}", count, result)
+
+
+class SelectedHandler(_TaskHandler, _RetryingReader):
+    """POST /admin/retrying/selected: the tasks whose boxes are ticked, each QUEUE/TASK."""
+
+    def post(self) -> None:
+        ids = list(dict.fromkeys(self.fields("id")))
+        if not ids:
+            self.list_page("No task is selected. Tick some first.", 400)
+            return
+        if len(ids) > MOST_AT_ONCE:
+            raise Rejected("id", f"{len(ids)} ids", f"at most {MOST_AT_ONCE}")
+        action = self.field("action")
+        summary = self.change_all(action, [self.task_of(*each.partition("/")[::2]) for each in ids])
+        target = f"task {ids[0].partition('/')[2]}" if len(ids) == 1 else f"{len(ids)} selected tasks"
+        self.done(_WORDS[action], target, summary.changed, summary.sentence)
+
+
+class AllHandler(_TaskHandler):
+    """/admin/retrying/all: GET asks about all that a filter admits, up to now; POST does it to just those."""
+
+    def get(self) -> None:
+        wanted = Filter(self.query("queue"), self.query("kind"), self.query("answer"))
+        action, cutoff = self.query("action"), self.service.clock()
+        self.change(action)
+        count = len(self._admitted(wanted, cutoff))
+        verb = "Delete all" if action == DELETE else "Run all"
+        self.admin_page(
+            "admin/retrying_all.html",
+            wanted=wanted,
+            action=action,
+            cutoff=cutoff,
+            count=count,
+            heading=f"{verb} {whole(count)}{'' if action == DELETE else ' now'}",
+            most=MOST_AT_ONCE,
+        )
+
+    def post(self) -> None:
+        wanted = Filter(self.field("queue"), self.field("kind"), self.field("answer"))
+        action, cutoff, shown = self.field("action"), moment_of(self.field("cutoff")), self.field("count")
+        tasks = [(task.queue, task.name) for task in self._admitted(wanted, cutoff)]
+        summary = self.change_all(action, tasks)
+        sentence = f"{summary.sentence} (shown: {shown[:10]}; created up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
+        target = ", ".join(f"{name} {value}" for name, value in wanted.query.items()) or "every task"
+        self.done(f"{_WORDS[action]}, all", target, summary.changed, sentence)
+
+    def _admitted(self, wanted: Filter, cutoff: datetime) -> list[RetryingTask]:
+        listing: Listing | None = self.service.overviews.between_retries()
+        if listing is None:
+            raise Problem(503, "The tasks can't be listed: Cloud Tasks does not answer. Try again in a moment.")
+        admitted = [task for task in listing.tasks if wanted.admits(task) and task.created_at <= cutoff]
+        return admitted[:MOST_AT_ONCE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pushtasks.dashboard import (
+    activity,
     exports,
     kept_pages,
     metrics,
@@ -17,6 +18,10 @@ ADMIN_ROUTES = [
     ("/admin/statistics.json", exports.StatisticsHandler),
     ("/admin/metrics", metrics.MetricsHandler),
     ("/admin/retrying", retrying.RetryingHandler),
+    ("/admin/retrying/live", retrying.RetryingHandler),
+    ("/admin/retrying/selected", retrying.SelectedHandler),
+    ("/admin/retrying/all", retrying.AllHandler),
+    ("/admin/activity", activity.ActivityHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/run", retrying.RunNowHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/delete", retrying.DeleteHandler),
     ("/admin/kept", kept_pages.KeptHandler),

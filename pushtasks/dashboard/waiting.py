@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from pushtasks.delivery import handler_of
 from pushtasks.queue_control import RetryingTask
 
 PAGE_SIZE = 50
@@ -24,7 +23,7 @@ class Filter:
     def admits(self, task: RetryingTask) -> bool:
         return (
             self.queue in ("", task.queue)
-            and self.kind in ("", handler_of(task.path))
+            and self.kind in ("", task.handler)
             and self.answer in ("", task.last_status)
         )
 

@@ -161,7 +161,7 @@ def _routing_problem(request: webapp2.Request, error: Exception) -> Problem | No
             f"There is nothing at {request.path}.",
             field="path",
             value=request.path,
-            expected="an address of this service, such as / or /api/counters",
+            expected="an address of this service, such as / or /admin",
         )
     if error.code in (405, 501):
         allowed = error.headers.get("Allow", "")

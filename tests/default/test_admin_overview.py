@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.cloud import ndb
 
-from counters.entities import Counter, CounterShard
+from counters.entities import Counter, CounterShard, shard_id
 from localcloud.testing.waiting import wait_until
 from pushtasks import admin_actions
 from pushtasks.database import Database
@@ -147,8 +147,8 @@ def test_counters_come_as_csv(default: DefaultClient, applied: str) -> None:
     answer = default.admin(f"/admin/counters.csv?prefix={applied}")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.reader(io.StringIO(answer.text)))
-    assert rows[0] == ["counter", "value", "tasks_applied", "tasks_retried", "last_applied_at"]
-    assert rows[1][:4] == [applied, "6", "3", "0"]
+    assert rows[0] == ["counter", "value", "increments", "tasks_applied", "tasks_retried", "last_applied_at"]
+    assert rows[1][:5] == [applied, "6", "3", "3", "0"]
 
 
 def test_metrics_are_prometheus_text(default: DefaultClient, applied: str) -> None:
@@ -159,12 +159,12 @@ def test_metrics_are_prometheus_text(default: DefaultClient, applied: str) -> No
     )
     for text in answer.text.split("\n"):
         assert line.fullmatch(text), text
-    found = re.search(r'counter_tasks_applied_total\{handler="update-counter"\} (\d+)', answer.text)
+    found = re.search(r'pushtasks_applied_total\{handler="update-counter"\} (\d+)', answer.text)
     assert found
     assert int(found.group(1)) >= 3
-    assert 'counter_up{source="datastore"} 1' in answer.text
-    assert 'counter_queue_running{queue="counter-updates-3"} 1' in answer.text
-    assert 'counter_task_latency_seconds_bucket{handler="update-counter",le="+Inf"}' in answer.text
+    assert 'pushtasks_up{source="datastore"} 1' in answer.text
+    assert 'pushtasks_queue_running{queue="counter-updates-3"} 1' in answer.text
+    assert 'pushtasks_latency_seconds_bucket{handler="update-counter",le="+Inf"}' in answer.text
 
 
 def test_without_datastore_the_dashboard_says_what_it_can_not_show(
@@ -180,9 +180,10 @@ def test_without_datastore_the_dashboard_says_what_it_can_not_show(
     cards = re.findall(r'class="figure number">([^<]*)<', answer.text)
     assert [cards[0], *cards[4:]] == ["–"] * 5
     statistics = default.admin("/admin/statistics.json").json
-    unread = ("total", "last_hour", "handlers", "minutes", "kept", "counters", "actions")
+    unread = ("total", "last_hour", "handlers", "minutes", "kept", "actions")
     assert [statistics[name] for name in unread] == [None] * len(unread)
-    assert 'counter_up{source="datastore"} 0' in default.admin("/admin/metrics").text
+    assert statistics["panels"] == {"counters": None}
+    assert 'pushtasks_up{source="datastore"} 0' in default.admin("/admin/metrics").text
 
 
 def _silent_datastore(asked: list[bytes]) -> grpc.GenericRpcHandler[bytes, bytes]:
@@ -290,8 +291,8 @@ def test_a_queue_is_paused_resumed_and_purged(default: DefaultClient) -> None:
         overview = default.admin("/admin").text
         assert f"The queue {queue} is paused" in overview
         assert "1 of 4 queues paused" in overview
-        batch = {"increments": [{"counter": "purged", "amount": 1}] * 40}
-        default.post_json("/api/increments", batch)
+        for _ in range(40):
+            default.post_json("/api/counters/purged/increments", {"amount": 1})
         waiting = state()["waiting"]
         assert waiting > 0
         question = default.admin(f"/admin/queues/{queue}/purge").text
@@ -322,7 +323,7 @@ def test_hostile_counter_names_never_become_markup(default: DefaultClient, datab
     with database.context():
         # Nobody can enqueue it, but somebody may have written it.
         Counter(id='z"><i>x', shards=1, created_at=utc_now()).put()
-        CounterShard(key=CounterShard.key_of('z"><i>x', 0), value=1, tasks_applied=1).put()
+        CounterShard(id=shard_id('z"><i>x', 0), value=1, tasks_applied=1).put()
         try:
             for path in ("/admin?cursor=z", "/?cursor=z", "/admin/counters.csv?cursor=z"):
                 text = default.get(path, ADA).text

@@ -96,8 +96,10 @@ def test_the_default_service_killed_while_it_enqueues(stack: Stack) -> None:
     sending = stack.start_sending(counters, 400)
 
     for _ in range(2):
-        before = stack.proof.shards(counters).tasks
-        wait_until(lambda before=before: stack.proof.shards(counters).tasks > before + 20, "progress", 30)  # type: ignore[misc]
+        before = stack.proof.shards(counters).increments
+        wait_until(
+            lambda before=before: stack.proof.shards(counters).increments > before + 20, "progress", 30
+        )  # type: ignore[misc]
         stack.cloud.kill("default")
         stack.cloud.wait_ready("default")
 
