@@ -12,6 +12,13 @@ NAME_EXPECTED = "1 to 100 of letters, digits, '.', '_' and '-', starting with a 
 AMOUNT_EXPECTED = "a whole number from -2147483648 to 2147483647, not 0"
 INCREMENT_EXPECTED = 'an object, such as {"counter": "visits", "amount": 1}'
 
+AMOUNT_PATTERN = (
+    r"-2147483648|(?=[+\-]?[0-9]{1,10}$)[+\-]?0*(?:[1-9][0-9]{0,8}|1[0-9]{9}|20[0-9]{8}|21[0-3][0-9]{7}"
+    r"|214[0-6][0-9]{6}|2147[0-3][0-9]{5}|21474[0-7][0-9]{4}|214748[0-2][0-9]{3}|2147483[0-5][0-9]{2}"
+    r"|21474836[0-3][0-9]|214748364[0-7])"
+)
+"""The same as a pattern, for a form's field: the browser refuses what `parse_amount` would."""
+
 MOST_INCREMENTS, MOST_COUNTERS = 1000, 400
 """Of one batch, which is one task and one transaction: 400 shards with their histories fit into a commit."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from counters import values
-from counters.increment import Increment, parse_amount, parse_counter_name
+from counters.increment import AMOUNT_PATTERN, Increment, parse_amount, parse_counter_name
 from counters.update_counter import UpdateCounter
 from default.panel import parse_prefix
 from default.rights import IncrementsHandler
@@ -17,8 +17,8 @@ from pushtasks import names
 from pushtasks.enqueue import State
 from pushtasks.errors import OutcomeUnknown, QueueRefused, Rejected, TaskFailure, in_full
 from pushtasks.task_state import task_state
-from pushtasks.web.handler import ReadHandler
-from pushtasks.web.problems import not_enqueued
+from pushtasks.web.handler import Handler, ReadHandler
+from pushtasks.web.problems import Problem, invalid, not_enqueued, wants_page
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,26 @@ class Arrival:
         return [self.reached, *listed]
 
 
-class HomeHandler(ReadHandler):
-    """GET / is the page; GET /live is the part of it that changes, for script to put in its place."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a form that could not be used had in its fields, and what was wrong with it."""
+
+    counter: str = ""
+    amount: str = "1"
+    key: str = ""
+    """Its Idempotency-Key, if it is to be sent again under the same one."""
+    problem: str = ""
+    wrong: str = ""
+    """The field that the problem is about; empty if it is about none."""
+    status: int = 200
+
+
+class PublicPage(Handler):
+    """The public page, and the part of it that changes."""
 
     service: CounterService
 
-    def get(self) -> None:
+    def show(self, sent: Sent) -> None:
         problem, is_readable, is_part = None, True, self.request.path == "/live"
         prefix, cursor = self.query("prefix"), self.query("cursor") or None
         try:
@@ -66,9 +80,11 @@ class HomeHandler(ReadHandler):
             )
         except Rejected:
             counters, arrival = values.CounterPage([], None), None
+        if sent.problem and not sent.wrong:
+            problem = sent.problem
         self.page(
             "_public.html" if is_part else "public.html",
-            status=200 if is_readable else 503,
+            status=sent.status if is_readable else 503,
             is_readable=is_readable,
             is_part=is_part,
             listed=arrival.kept_in_sight(counters.counters) if arrival else counters.counters,
@@ -79,7 +95,9 @@ class HomeHandler(ReadHandler):
             prefix=prefix,
             cursor=cursor,
             open_to_caller=self.service.settings.api_access == "open" or self.caller.is_admin,
-            form_key=secrets.token_hex(12),
+            form_key=sent.key.removesuffix("-form") or secrets.token_hex(12),
+            sent=sent,
+            amount_pattern=AMOUNT_PATTERN,
             live="/live"
             + _address(prefix, cursor, self.query("task"), self.query("counter"), self.query("was"))[1:],
         )
@@ -97,11 +115,29 @@ class HomeHandler(ReadHandler):
         return Arrival(task, counter, state.state, values.counter(self.service.database, counter))
 
 
-class FormHandler(IncrementsHandler):
-    """POST /counters/NAME/increments, or /counters/increments where the form names the counter."""
+class HomeHandler(PublicPage, ReadHandler):
+    """GET / is the page; GET /live is the part of it that changes, for script to put in its place."""
+
+    def get(self) -> None:
+        self.show(Sent())
+
+
+class FormHandler(IncrementsHandler, PublicPage):
+    """POST /counters/NAME/increments, or /counters/increments where the form names the counter.
+
+    What can't be used is answered with the page again: the fields as they were, the problem beside them.
+    """
 
     def post(self, name: str = "") -> None:
         self.require_increment_rights(by_page=True)
+        try:
+            self._increment(name)
+        except (Rejected, Problem) as refused:
+            if not wants_page(self.headers.get("accept", "")):
+                raise
+            self._show_again(refused)
+
+    def _increment(self, name: str) -> None:
         increment = Increment(
             parse_counter_name(name or self.field("counter").strip()),
             parse_amount(self.field("amount").strip() if "amount" in self.form else None),
@@ -111,6 +147,23 @@ class FormHandler(IncrementsHandler):
             raise not_enqueued(answer)
         prefix, cursor = self.field("prefix"), self.field("cursor")
         self.see_other(_address(prefix, cursor or None, answer.task, increment.counter, answer.state))
+
+    def _show_again(self, refused: Rejected | Problem) -> None:
+        problem = invalid(refused) if isinstance(refused, Rejected) else refused
+        field = str(problem.members.get("field", ""))
+        is_of_form = self.request.path == "/counters/increments"
+        self.response.headers.update(problem.headers)
+        self.show(
+            Sent(
+                counter=self.field("counter"),
+                amount=self.field("amount") if is_of_form else "1",
+                # Whether it was enqueued may be unknown: sent again under its key it is counted once.
+                key=self.field("key") if problem.status == 503 else "",
+                problem=problem.detail,
+                wrong=field if is_of_form and field in ("counter", "amount") else "",
+                status=problem.status,
+            )
+        )
 
 
 def _address(prefix: str, cursor: str | None, task: str, counter: str, was: str) -> str:

@@ -59,7 +59,6 @@ class KeptTaskView:
         except UnicodeDecodeError:
             return None
 
-
     @property
     def content_type(self) -> str:
         return content_type_of(self.headers)

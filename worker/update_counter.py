@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
-from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Delivery
-from pushtasks.errors import Rejected
+from pushtasks import kept_tasks
+from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Delivery, Outcome
+from pushtasks.entities import task_id
+from pushtasks.errors import Rejected, TaskFailure
 from pushtasks.names import parse_task_name
 from pushtasks.payload import fields_of
 from pushtasks.trust import SECURITY_HEADERS, is_cross_site, may_change
 from pushtasks.web import task_requests
 from pushtasks.web.pages import render
 from pushtasks.web.task_handler import TaskHandler
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+_TONES: dict[str, str] = {Outcome.APPLIED: "ok", Outcome.DUPLICATE: ""}
+"""How the page shows an outcome; all others as bad."""
+
+_UNAPPLIED = (Outcome.REJECTED, Outcome.GAVE_UP)
 
 
 class UpdateCounterHandler(TaskHandler):
@@ -47,7 +59,7 @@ class UpdateCounterHandler(TaskHandler):
             fields = fields_of("", content_type, body)
             name = parse_task_name(fields.get("task"))
         except Rejected as problem:
-            self.answer(400, problem.sentence)
+            self._page(400, answer=problem.sentence, tone="bad", **_typed(environ, body))
             return
         self.run(
             Delivery(
@@ -58,16 +70,37 @@ class UpdateCounterHandler(TaskHandler):
                 body=body,
             )
         )
+        outcome = self.response.text.strip()
         self._page(
-            status=self.response.status_int,
-            answer=self.response.text.strip(),
+            self.response.status_int,
+            answer=outcome,
+            tone=_TONES.get(outcome, "bad"),
+            reason=self._reason(BY_HAND_PREFIX + name) if outcome in _UNAPPLIED else "",
             task=name,
             counter=fields.get("counter", ""),
             amount=fields.get("amount", ""),
         )
 
-    def _page(self, status: int = 200, **values: object) -> None:
+    def _reason(self, name: str) -> str:
+        """Why a task was not applied, as it was kept; empty if that can't be read."""
+        try:
+            with self.worker.database.context():
+                kept = kept_tasks.find(self.worker.database, task_id(self.task, name))
+        except TaskFailure:
+            return ""
+        return kept.detail if kept is not None else ""
+
+    def _page(self, status: int = 200, *, reason: str = "", **values: object) -> None:
         self.response.status_int = status
         self.response.headers["Content-Type"] = "text/html; charset=utf-8"
         self.response.headers.update(SECURITY_HEADERS)
-        self.response.text = render("update_counter.html", status=status, **values)
+        self.response.text = render("update_counter.html", status=status, reason=reason, **values)
+
+
+def _typed(environ: WSGIEnvironment, body: bytes) -> dict[str, str]:
+    """The form's fields as they were sent, to be shown again; empty where they can't be read."""
+    try:
+        sent = fields_of("", environ[task_requests.CONTENT_TYPE], body)
+    except Rejected:
+        sent = {}
+    return {name: str(sent.get(name, "")) for name in ("task", "counter", "amount")}

@@ -31,10 +31,15 @@ STATE_NAMES = {
     RE_ENQUEUED: "Enqueued again",
     DISCARDED: "Discarded",
 }
-OUTCOME_NAMES = {REJECTED: "rejected", GAVE_UP: "gave up", DELETED: "deleted", REFUSED: "refused by the queue"}
+OUTCOME_NAMES = {
+    REJECTED: "rejected",
+    GAVE_UP: "gave up",
+    DELETED: "deleted",
+    REFUSED: "refused by the queue",
+}
 
 
-class _KeptReader(AdminReadHandler):
+class _KeptPages(AdminHandler):
     """What shows lists of kept tasks, and single ones."""
 
     def list_page(self, state: str, problem: str = "", status: int = 200) -> None:
@@ -98,14 +103,14 @@ class _FormEdit:
     problem: str
 
 
-class KeptHandler(_KeptReader):
+class KeptHandler(_KeptPages, AdminReadHandler):
     """GET /admin/kept?state=&reason=&kind=&text=&cursor="""
 
     def get(self) -> None:
         self.list_page(parse_state(self.query("state", KEPT)))
 
 
-class KeptTaskHandler(_KeptReader):
+class KeptTaskHandler(_KeptPages, AdminReadHandler):
     """GET /admin/kept/task?id=: one task, with the form that edits it."""
 
     def get(self) -> None:
@@ -125,7 +130,7 @@ class _ActionHandler(AdminHandler):
         return summary
 
 
-class SelectedHandler(_ActionHandler, _KeptReader):
+class SelectedHandler(_ActionHandler, _KeptPages):
     """POST /admin/kept/selected: the tasks whose boxes are ticked."""
 
     def post(self) -> None:
@@ -140,7 +145,7 @@ class SelectedHandler(_ActionHandler, _KeptReader):
         self.done(action, target, summary.changed, summary.sentence)
 
 
-class EditedHandler(_KeptReader):
+class EditedHandler(_KeptPages):
     """POST /admin/kept/edited: one task, with what to send instead; checked as its kind would check it."""
 
     def post(self) -> None:

@@ -20,7 +20,7 @@ RUN, DELETE = "run", "delete"
 _WORDS = {RUN: "run now", DELETE: "delete"}
 
 
-class _RetryingReader(AdminReadHandler):
+class _RetryingPages(AdminHandler):
     def list_page(self, problem: str = "", status: int = 200) -> None:
         """The list that the request's query asks for."""
         listing: Listing | None = self.service.overviews.between_retries()
@@ -52,7 +52,7 @@ class _RetryingReader(AdminReadHandler):
         )
 
 
-class RetryingHandler(_RetryingReader):
+class RetryingHandler(_RetryingPages, AdminReadHandler):
     """GET /admin/retrying?queue=&kind=&answer=&page=; /admin/retrying/live is the part that changes."""
 
     def get(self) -> None:
@@ -120,7 +120,7 @@ class DeleteHandler(_TaskHandler):
         self.done("delete", f"task {name}", count, result)
 
 
-class SelectedHandler(_TaskHandler, _RetryingReader):
+class SelectedHandler(_TaskHandler, _RetryingPages):
     """POST /admin/retrying/selected: the tasks whose boxes are ticked, each QUEUE/TASK."""
 
     def post(self) -> None:
@@ -167,6 +167,8 @@ class AllHandler(_TaskHandler):
     def _admitted(self, wanted: Filter, cutoff: datetime) -> list[RetryingTask]:
         listing: Listing | None = self.service.overviews.between_retries()
         if listing is None:
-            raise Problem(503, "The tasks can't be listed: Cloud Tasks does not answer. Try again in a moment.")
+            raise Problem(
+                503, "The tasks can't be listed: Cloud Tasks does not answer. Try again in a moment."
+            )
         admitted = [task for task in listing.tasks if wanted.admits(task) and task.created_at <= cutoff]
         return admitted[:MOST_AT_ONCE]
