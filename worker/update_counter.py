@@ -35,7 +35,7 @@ class UpdateCounterHandler(TaskHandler):
         elif not may_change(caller, self.worker.settings):
             self.answer(
                 403,
-                f"{caller.email} may look, but not change anything ({self.worker.settings.variable_of('editors')}).",
+                f"{caller.email} may look, but not change anything ({editors}).",
             )
         else:
             self._run_by_hand()
