@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from pushtasks import names
-from pushtasks.delivery import Delivery, Outcome, utc_now
+from pushtasks.delivery import Delivery, Outcome
 from pushtasks.payload import canonical_json
 from pushtasks.task import AnyTask
 from pushtasks.worker import Worker
@@ -35,7 +35,7 @@ def perform(
                 name=name,
                 queue=names.queue_of(name, kind.queues),
                 retry_count=retry_count,
-                enqueued_at=utc_now(),
+                enqueued_at=worker.clock(),
                 path=kind.path,
                 content_type="application/json",
                 body=canonical_json(payload),
