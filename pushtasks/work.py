@@ -114,6 +114,13 @@ class UnitOfWork:
         again._stored = {flat: entity for flat, entity in self._stored.items() if flat not in self._touched}
         return again
 
+    def finish(self) -> None:
+        """Call `before_write` of every entity that has one and is to be written, once for all tasks."""
+        for entity in self._written.values():
+            before_write = getattr(entity, "before_write", None)
+            if before_write is not None:
+                before_write(self.now)
+
     @property
     def puts(self) -> list[ndb.Model]:
         return list(self._written.values())

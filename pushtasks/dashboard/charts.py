@@ -66,10 +66,20 @@ class Chart:
 
 
 def bars(
-    name: str, title: str, description: str, columns: Sequence[Bar], marks: Sequence[Mark] = ()
+    name: str,
+    title: str,
+    description: str,
+    columns: Sequence[Bar],
+    marks: Sequence[Mark] = (),
+    *,
+    may_cut: bool = False,
 ) -> Chart:
-    """Draw the columns side by side, true to scale. `name` is used in ids, so it is unique on its page."""
-    top = _round_up(_highest_uncut([column.total for column in columns]))
+    """Draw the columns side by side, true to scale. `name` is used in ids, so it is unique on its page.
+
+    With `may_cut`, for periods of time, a few bars that are far higher than all others are cut.
+    """
+    totals = [column.total for column in columns]
+    top = _round_up(_highest_uncut(totals) if may_cut else max(totals, default=0))
     step = 100 / max(1, len(columns))
     shapes = [_grid_line(index) for index in range(_GRID_LINES + 1)]
     shapes += [_column(column, index * step, step, top) for index, column in enumerate(columns)]

@@ -25,7 +25,7 @@ WINDOWS = {"hour": "last hour", "start": "since start"}
 OUTCOMES = (
     ("first", "applied at once"),
     ("later", "applied after retries"),
-    ("failed", "failed attempts of those"),
+    ("failed", "failed"),
     ("duplicate", "duplicates suppressed"),
     ("rejected", "rejected or gave up"),
 )
@@ -104,7 +104,7 @@ def outcome_counts(tally: Tally) -> list[int]:
     return [
         tally.applied_first_attempt,
         tally.applied - tally.applied_first_attempt,
-        tally.failed_attempts,
+        tally.failures,
         tally.duplicates,
         tally.rejected + tally.gave_up,
     ]
@@ -132,6 +132,7 @@ def draw_minutes(minutes: list[tuple[int, Tally]], marks: Sequence[Mark] = ()) -
         f"The last 60 minutes, oldest first. {whole(total)} attempts in all.",
         columns,
         marks,
+        may_cut=True,
     )
     return Drawn(chart, rows[::-1])
 
