@@ -194,7 +194,7 @@ def test_all_of_one_reason_means_those_that_the_page_asked_about(
     late = reject(b'{"amount": 4}')
     fields["reason"] = reason
     told = _told(default, default.admin_post("/admin/kept/all", **fields))
-    assert "3 discarded (shown: 3; rejected up to " in told
+    assert "3 discarded (shown: 3; kept up to " in told
     left = default.admin("/admin/kept").text
     assert late.partition("@")[0] in left
     assert other.partition("@")[0] in left

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+import pytest
+
 from bench.proof import Sums
 from bench.sending import Book
 from localcloud.testing import LocalCloud
@@ -40,6 +42,12 @@ def wait_for_the_commit(stack: Stack, counters: tuple[str, ...], deadline: float
     before = stack.proof.shards(counters)
     while stack.proof.shards(counters) == before and time.monotonic() < deadline:
         pass
+
+
+def wait_for_progress(stack: Stack, counters: tuple[str, ...], increments: int) -> None:
+    """Return once that many more increments are applied."""
+    wanted = stack.proof.shards(counters).increments + increments
+    wait_until(lambda: stack.proof.shards(counters).increments >= wanted, "progress", 30)
 
 
 def settle(stack: Stack, counters: tuple[str, ...], sending: Future[Book]) -> Book:
@@ -96,10 +104,7 @@ def test_the_default_service_killed_while_it_enqueues(stack: Stack) -> None:
     sending = stack.start_sending(counters, 400)
 
     for _ in range(2):
-        before = stack.proof.shards(counters).increments
-        wait_until(
-            lambda before=before: stack.proof.shards(counters).increments > before + 20, "progress", 30
-        )  # type: ignore[misc]
+        wait_for_progress(stack, counters, 20)
         stack.cloud.kill("default")
         stack.cloud.wait_ready("default")
 
@@ -117,3 +122,59 @@ def test_everything_survives_a_stop_and_a_start(stack: Stack) -> None:
     stack.__init__(stack.cloud)  # type: ignore[misc]
 
     assert stack.proof.shards(counters) == Sums(book.accepted, book.amount)
+
+
+class Watcher:
+    """Looks at the counters again and again. Each batch adds as much to all of them, so they stay even."""
+
+    def __init__(self, stack: Stack, counters: tuple[str, ...]) -> None:
+        self._stack = stack
+        self._counters = counters
+        self.uneven: list[dict[str, int]] = []
+        self.looks = 0
+
+    def look(self) -> None:
+        found = self._stack.proof.at_one_moment(self._counters)
+        self.looks += 1
+        if len(set(found.values())) != 1:
+            self.uneven.append(found)
+
+    def look_until(self, sending: Future[Book]) -> None:
+        while not sending.done():
+            self.look()
+
+
+@pytest.mark.parametrize("victim", ["worker", "datastore", "tasks"])
+def test_no_batch_is_half_applied_whatever_is_killed(stack: Stack, victim: str) -> None:
+    counters = stack.counters(4)
+    registered = stack.send(counters, 40, batch=20)
+    sending = stack.start_sending(counters, 12_000, batch=20, in_flight=30)
+
+    in_transaction = [kill_during(stack, victim, "delay", counters) for _ in range(2)]
+    after_commit = [kill_during(stack, victim, "delay_response", counters) for _ in range(2)]
+    watcher = Watcher(stack, counters)
+    watcher.look_until(sending)
+
+    book = sending.result(timeout=90)
+    book.accepted, book.amount = book.accepted + registered.accepted, book.amount + registered.amount
+    stack.assert_exact(counters, book)
+    watcher.look()
+    assert watcher.uneven == []
+    each = book.accepted // len(counters)
+    assert stack.proof.at_one_moment(counters) == dict.fromkeys(counters, each)
+    assert any(in_transaction), "no kill landed inside an open transaction"
+    assert any(after_commit), "no kill landed between a commit and its answer"
+
+
+def test_batches_are_enqueued_once_although_the_default_service_is_killed(stack: Stack) -> None:
+    counters = stack.counters(4)
+    sending = stack.start_sending(counters, 12_000, batch=20, in_flight=30)
+
+    for _ in range(2):
+        wait_for_progress(stack, counters, 200)
+        stack.cloud.kill("default")
+        stack.cloud.wait_ready("default")
+
+    book = settle(stack, counters, sending)
+    assert book.repeated, "requests were cut off, and repeated under the same key"
+    assert stack.proof.at_one_moment(counters) == dict.fromkeys(counters, book.accepted // len(counters))
