@@ -18,6 +18,8 @@ import pytest
 
 from localcloud.testing import LocalCloud
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 OTHER = ROOT / "tests" / "guestbook"
 

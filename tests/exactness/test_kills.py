@@ -11,7 +11,9 @@ from bench.proof import Sums
 from bench.sending import Book
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
-from tests.exactness.conftest import Stack
+from tests.exactness.conftest import PATIENCE_S, Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DELAY_S = 2.0
 
@@ -51,7 +53,7 @@ def wait_for_progress(stack: Stack, counters: tuple[str, ...], increments: int) 
 
 
 def settle(stack: Stack, counters: tuple[str, ...], sending: Future[Book]) -> Book:
-    book = sending.result(timeout=90)
+    book = sending.result(timeout=PATIENCE_S + 30)
     stack.assert_exact(counters, book)
     return book
 
@@ -65,7 +67,7 @@ def test_the_worker_killed_inside_a_transaction_and_between_commit_and_answer(st
     in_transaction = [kill_during(stack, "worker", "delay", counters) for _ in range(2)]
     after_commit = [kill_during(stack, "worker", "delay_response", counters) for _ in range(2)]
 
-    book = sending.result(timeout=90)
+    book = sending.result(timeout=PATIENCE_S + 30)
     book.accepted, book.amount = book.accepted + registered.accepted, book.amount + registered.amount
     stack.assert_exact(counters, book)
     assert any(in_transaction), "no kill landed inside an open transaction"
@@ -155,7 +157,7 @@ def test_no_batch_is_half_applied_whatever_is_killed(stack: Stack, victim: str) 
     watcher = Watcher(stack, counters)
     watcher.look_until(sending)
 
-    book = sending.result(timeout=90)
+    book = sending.result(timeout=PATIENCE_S + 30)
     book.accepted, book.amount = book.accepted + registered.accepted, book.amount + registered.amount
     stack.assert_exact(counters, book)
     watcher.look()
