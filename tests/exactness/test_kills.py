@@ -6,6 +6,7 @@ import time
 from concurrent.futures import Future
 
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 
 from bench.proof import Sums
 from bench.sending import Book
@@ -133,13 +134,16 @@ class Watcher:
         self._stack = stack
         self._counters = counters
         self.uneven: list[dict[str, int]] = []
-        self.looks = 0
 
-    def look(self) -> None:
-        found = self._stack.proof.at_one_moment(self._counters)
-        self.looks += 1
+    def look(self) -> bool:
+        """Whether there was something to be seen: a Datastore that was just killed takes a moment."""
+        try:
+            found = self._stack.proof.at_one_moment(self._counters)
+        except ServiceUnavailable:
+            return False
         if len(set(found.values())) != 1:
             self.uneven.append(found)
+        return True
 
     def look_until(self, sending: Future[Book]) -> None:
         while not sending.done():
@@ -160,7 +164,7 @@ def test_no_batch_is_half_applied_whatever_is_killed(stack: Stack, victim: str) 
     book = sending.result(timeout=PATIENCE_S + 30)
     book.accepted, book.amount = book.accepted + registered.accepted, book.amount + registered.amount
     stack.assert_exact(counters, book)
-    watcher.look()
+    wait_until(watcher.look, "a last look")
     assert watcher.uneven == []
     each = book.accepted // len(counters)
     assert stack.proof.at_one_moment(counters) == dict.fromkeys(counters, each)
