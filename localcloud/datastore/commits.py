@@ -205,6 +205,7 @@ class Committer:
                         self._storage.pin(version)
                     break
             self._query_locks.wait(owner, changes, blockers, deadline)
+        self._storage.check_quickly()
         self._counts.add(
             writes=sum(each.operation != "delete" for each in prepared),
             deletes=sum(each.operation == "delete" for each in prepared),

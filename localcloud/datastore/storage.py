@@ -114,6 +114,11 @@ class Storage:
         if self._file is not None:
             self._file.check()
 
+    def check_quickly(self) -> None:
+        """The same, after each commit and before it is acknowledged; nobody need wait for it."""
+        if self._file is not None:
+            self._file.check(is_quick=True)
+
     def blame(self, error: Exception) -> DataFileError | None:
         """What an error tells of the file: that it is lost, or None."""
         return self._file.blame(error, self._is_sound) if self._file is not None else None
@@ -274,6 +279,7 @@ class Storage:
         """Keep ids back: partition, incomplete path and id."""
         with self.writing_mutex, self._transaction() as writer:
             writer.executemany("INSERT OR IGNORE INTO reserved_id VALUES (?, ?, ?)", ids)
+        self.check_quickly()
 
     def is_reserved(self, partition: int, path: bytes, id_: int) -> bool:
         """Was this id, below that incomplete path, kept back?"""
@@ -315,6 +321,7 @@ class Storage:
         with self.writing_mutex, self._transaction() as writer:
             for table in ("entity", "index_row", "past_entity", "past_index_row", "reserved_id"):
                 writer.execute(f"DELETE FROM {table}")
+        self.check_quickly()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -332,7 +339,6 @@ class Storage:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
-        self.check()
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:

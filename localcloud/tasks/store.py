@@ -258,11 +258,13 @@ class Store:
     def _check(self) -> None:
         """Raises DataFileError if what was written is in no file that will be found again."""
         if self._file is not None:
-            self._file.check()
+            self._file.check(is_quick=True)
 
     def _watch(self) -> None:
+        if self._file is None:
+            return
         with contextlib.suppress(DataFileError):
-            self._check()
+            self._file.check()
             self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def _blame(self, error: Exception) -> DataFileError | None:
