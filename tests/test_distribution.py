@@ -56,6 +56,7 @@ def clean_environ(environment: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_pytest_plugin_tests_a_foreign_application(environment: Path, application: Path) -> None:
     done = subprocess.run(
@@ -71,6 +72,7 @@ def test_the_pytest_plugin_tests_a_foreign_application(environment: Path, applic
     assert "1 passed" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_command_serves_a_foreign_application(environment: Path, application: Path) -> None:
     output = application / "output"

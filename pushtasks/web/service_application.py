@@ -1,4 +1,4 @@
-"""An enqueuing service as a web application: its own pages and API, the dashboard, and where its tasks are."""
+"""An enqueuing service as a web application: its pages and API, the dashboard, where its tasks are."""
 
 from __future__ import annotations
 

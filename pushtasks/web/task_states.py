@@ -1,4 +1,4 @@
-"""GET /api/tasks/NAME: where a task is. Pages and error texts lead here, so every enqueuing service has it."""
+"""GET /api/tasks/NAME: where a task is. Pages and errors lead here, so every enqueuing service has it."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from counters.settings import CounterSettings
 from counters.update_counter import UpdateCounter
 from default import service
+from pushtasks import names
 from pushtasks.database import Database
 from pushtasks.entities import TaskRecord
 from pushtasks.queues import NewTask, TaskQueues
@@ -296,15 +298,22 @@ def test_a_task_that_waits_is_pending_with_its_attempts_and_last_response(
 
 
 def test_a_task_of_another_kind_is_asked_for_by_the_kinds_name(
-    environ: dict[str, str], database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "TASKS", (UpdateCounter, NoteReading))
     default = DefaultClient(environ)
     default.admin_post("/admin/queues/counter-updates-2/pause")
     queues = TaskQueues(CounterSettings.read(environ))
+    start = secrets.randbelow(10**9)
+    name = next(
+        each
+        for each in map(str, count(start))
+        if names.queue_of(each, UpdateCounter.queues) == "counter-updates-2"
+    )
     queues.create(NewTask(name, "counter-updates-2", b"{}", "/note-reading", datetime.now(UTC)))
     assert default.get(f"/api/tasks/{name}?handler=note-reading").json["state"] == "pending"
     assert default.get(f"/api/tasks/{name}?handler=note-weather").status == 404
+    assert default.get(f"/api/tasks/{name}").status == 404, "a kind may share a queue with others"
     with database.context():
         database.put(TaskRecord(key=TaskRecord.key_of("note-reading", name), outcome="applied", attempts=2))
     answer = default.get(f"/api/tasks/{name}?handler=note-reading").json

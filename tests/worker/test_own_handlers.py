@@ -145,8 +145,9 @@ def test_every_kind_answers_at_its_own_address_and_one_may_answer_more_than_deli
     database: Database, name: str
 ) -> None:
     def create(environ: Mapping[str, str]) -> Any:
-        kinds, own_handlers = [SellSeat, SellSeatAlone], {SellSeat: SellSeatHandler}
-        return worker_application(Settings.read(environ), kinds, own_handlers)
+        return worker_application(
+            Settings.read(environ), [SellSeat, SellSeatAlone], {SellSeat: SellSeatHandler}
+        )
 
     client = WorkerClient(ON_APP_ENGINE, create)
 
