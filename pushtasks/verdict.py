@@ -113,28 +113,33 @@ def _of_waits(queues: Iterable[QueueFigures], listing: Listing | None, now: date
         for queue in queues
         if queue.is_running and (waited_s := wait_s(queue, listing, now)) >= DEGRADED_WAIT_S
     }
-    stubborn = (
-        [task for task in listing.tasks if task.attempts >= MANY_ATTEMPTS] if listing is not None else []
-    )
+    listed = listing.tasks if listing is not None else []
+    stubborn = [task for task in listed if task.attempts >= MANY_ATTEMPTS]
+    failing = {task.queue for task in stubborn}
+    explained = [waited_s for name, waited_s in waits.items() if name in failing]
+    others = {name: waited_s for name, waited_s in waits.items() if name not in failing}
     findings = []
-    longest_s = max(waits.values(), default=0.0)
-    minutes = f"{int(longest_s // 60)} min"
-    level = Level.FAILING if longest_s >= FAILING_WAIT_S else Level.DEGRADED
-    explained = waits.keys() & {task.queue for task in stubborn}
     if stubborn:
         answer, count = Counter(task.last_status for task in stubborn).most_common(1)[0]
         answered = f"with {answer}" if count == len(stubborn) else f"most with {answer}"
         failed = f"{_tasks(len(stubborn), 'has', 'have')} failed {MANY_ATTEMPTS} times or more, {answered}"
-        if explained:
-            findings.append(Finding(level, f"{failed}; the oldest task has waited {minutes}.", "retrying"))
-        else:
-            findings.append(Finding(Level.DEGRADED, f"{failed}.", "retrying"))
-    if waits and not explained:
-        sentence = f"The oldest task in {next(iter(waits))} has waited {minutes}."
-        if len(waits) > 1:
-            sentence = f"The oldest task has waited {minutes}; tasks wait in {len(waits)} queues."
-        findings.append(Finding(level, sentence, "queues"))
+        waited = f"; the oldest task has waited {_minutes(explained)}" if explained else ""
+        findings.append(Finding(_level(explained), f"{failed}{waited}.", "retrying"))
+    if others:
+        waited = f"has waited {_minutes(others.values())}"
+        sentence = f"The oldest task {waited}; tasks wait in {len(others)} queues."
+        if len(others) == 1:
+            sentence = f"The oldest task in {next(iter(others))} {waited}."
+        findings.append(Finding(_level(others.values()), sentence, "queues"))
     return findings
+
+
+def _level(waits_s: Iterable[float]) -> Level:
+    return Level.FAILING if max(waits_s, default=0.0) >= FAILING_WAIT_S else Level.DEGRADED
+
+
+def _minutes(waits_s: Iterable[float]) -> str:
+    return f"{int(max(waits_s) // 60)} min"
 
 
 def _of_handler(statistics: Statistics) -> list[Finding]:

@@ -124,6 +124,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
                 "failed_attempts": tally.failed_attempts,
                 "duplicates": tally.duplicates,
                 "rejected": tally.rejected,
+                "failures": tally.failures,
             }
             for minute, tally in overview.minutes
         ],
@@ -199,6 +200,7 @@ def tally_as_json(tally: Tally) -> dict[str, object]:
         "duplicates": tally.duplicates,
         "rejected": tally.rejected,
         "gave_up": tally.gave_up,
+        "failures": tally.failures,
         "first_attempt_success": tally.first_attempt_success,
         "retry_amplification": tally.retry_amplification,
         "attempts_histogram": dict(zip(ATTEMPT_BUCKETS, tally.by_attempts, strict=True)),
