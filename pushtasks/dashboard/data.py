@@ -15,7 +15,7 @@ from pushtasks.web.problems import Problem
 
 
 class HistoryHandler(AdminReadHandler):
-    """GET /admin/history.json?span=hour|day|week|year: all figures of the statistics, by kind and over all."""
+    """GET /admin/history.json?span=hour|day|week|year: every figure, by kind and over all."""
 
     def get(self) -> None:
         name = self.query("span", "hour")

@@ -34,8 +34,8 @@ class MetricsHandler(ReadHandler):
             variable = settings.variable_of("metrics_keys")
             raise Problem(
                 401,
-                "Only holders of a key may read this. Expected the header Authorization: Bearer KEY, with one of "
-                f"{variable}.",
+                f"Only holders of a key ({variable}) may read this. "
+                "Expected the header Authorization: Bearer KEY.",
                 headers={"WWW-Authenticate": "Bearer"},
                 field="Authorization",
                 expected="Bearer KEY",
