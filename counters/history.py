@@ -58,27 +58,25 @@ def extended(history: bytes | None, value: int, increments: int, now: datetime) 
     return numbers_as_json([value, increments, *running.numbers]) + b"\n" + rings
 
 
-def rings_of(history: bytes | None) -> dict[Scale, Ring]:
-    """A shard's three rings, the periods under way included."""
+def ring_of(history: bytes | None, scale: Scale) -> Ring:
+    """A shard's ring of one scale, the period that is under way included."""
     if history is None:
-        return {scale: Ring(scale) for scale in SCALES}
+        return Ring(scale)
     first, rings = history.split(b"\n", 1)
-    running = Running(json.loads(first)[2:])
-    return {
-        scale: whole(Ring.unpack(scale, blob), running)
-        for scale, blob in zip(SCALES, _split(rings), strict=True)
-    }
+    ring = Ring.unpack(scale, _split(rings)[SCALES.index(scale)])
+    return whole(ring, Running(json.loads(first)[2:]))
 
 
 def of_counter(
     shards: Iterable[bytes | None], value: int, spans: Iterable[Span], now: datetime
 ) -> dict[str, Series]:
     """By span: the sum of these shards' histories. `value` is what they are worth together."""
-    rings = [rings_of(shard) for shard in shards]
+    histories = list(shards)
     found = {}
     for span in spans:
         points = []
-        for period, row in series((each[span.scale] for each in rings), span, now):
+        rings = (ring_of(each, span.scale) for each in histories)
+        for period, row in series(rings, span, now):
             amount, increments = row or (0, 0)
             points.append(Point(span.scale.starts_at(period), amount, increments))
         found[span.name] = Series(span, points, value - sum(point.amount for point in points))

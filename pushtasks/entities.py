@@ -137,6 +137,20 @@ class TaskHistory(ndb.Model):
         return ndb.Key(TaskHistory, f"{task}:{slot}")
 
 
+class QueueSamples(ndb.Model):
+    """What `pushtasks.backlog` sampled: one entity for all queues."""
+
+    samples = ndb.BlobProperty()
+    """JSON, compressed: {"counter-updates-0": [[minute since 1970, tasks, oldest wait in s], ...], ...}"""
+
+
+class SeenVersions(ndb.Model):
+    """Which versions ran since when: one entity for all services."""
+
+    versions = ndb.BlobProperty()
+    """JSON: [["default", "20260501t120000", 1777636800.0], ...]"""
+
+
 class AdminAction(ndb.Model):
     """What an administrator did, keyed by a time-ordered id, newest first."""
 

@@ -120,7 +120,7 @@ def page(
     """The latest first. Raises Rejected for a cursor that this list did not give."""
     query = _query(state, reason).order(-KeptTask.kept_at)
     found, following = database.run_page(query, size, cursor)
-    return KeptPage([_kept(entity) for entity in found], following, len(found))
+    return KeptPage([view(entity) for entity in found], following, len(found))
 
 
 def search(
@@ -150,7 +150,7 @@ def find(database: Database, task_id: str) -> KeptTaskView | None:
     if not 1 <= len(task_id.encode()) <= 1500:
         return None
     [entity] = database.get([ndb.Key(KeptTask, task_id)])
-    return _kept(entity) if entity is not None else None
+    return view(entity) if entity is not None else None
 
 
 def parse_state(text: str) -> str:
@@ -187,7 +187,7 @@ def _conditions(state: str, reason: str = "", cutoff: datetime | None = None) ->
     return conditions
 
 
-def _kept(entity: KeptTask) -> KeptTaskView:
+def view(entity: KeptTask) -> KeptTaskView:
     task_id = str(entity.key.id())
     return KeptTaskView(
         id=task_id,

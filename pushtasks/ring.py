@@ -19,6 +19,8 @@ from itertools import accumulate, pairwise
 from operator import add
 from typing import Any, NamedTuple
 
+from pushtasks.errors import Rejected
+
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Row = list[int]
@@ -77,6 +79,15 @@ class Ended(NamedTuple):
     scale: Scale
     period: int
     row: Row
+
+
+def parse_spans(text: str) -> list[Span]:
+    """The spans that a text names, with commas between. Raises Rejected."""
+    found = [SPANS.get(name.strip()) for name in text.split(",")]
+    spans = [span for span in dict.fromkeys(found) if span is not None]
+    if None in found:
+        raise Rejected("history", text, "some of hour, day, week and year, with commas between")
+    return spans
 
 
 def summed(mine: Row, theirs: Row) -> Row:

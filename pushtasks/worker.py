@@ -65,7 +65,6 @@ class Worker:
         self.queues = TaskQueues(settings)
         self.failed = FailedAttempts(self._write_failures, clock, call_later)
         self.tasks = Tasks(self.kinds, self.queues, self.database, clock)
-        self._clock = clock
         self._follow_ups = FollowUpCreator(self.database, self.queues, self.kinds, settings, clock)
         served = [*self.kinds, *(kind(settings) for kind in without_queue)]
         self._lines = {task.name: _Line(self, task, clock) for task in served}
@@ -99,7 +98,7 @@ class Worker:
 
     def _write_failures(self, task: str, failures: Mapping[int, int]) -> None:
         def body(lookup: Lookup) -> tuple[UnitOfWork, None]:
-            unit = UnitOfWork(lookup, self.slot.number, self._clock())
+            unit = UnitOfWork(lookup, self.slot.number, self.clock())
             statistics.record(unit, task, Tally(), failures)
             return unit, None
 

@@ -47,6 +47,7 @@ class Mark:
     kind: str
     place: float
     hint: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,7 @@ def _column(column: Bar, x: float, step: float, top: int) -> str:
         shapes.append(
             f'<text class="over" x="{_n(middle)}%" y="-0.3em" text-anchor="{anchor}">{whole(column.total)}</text>'
         )
-    at = f' data-at="{column.at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if column.at else ""
-    hint = f"<title{at}>{escape(column.hint)}</title>" if column.hint else ""
+    hint = _hint(column.hint, column.at)
     # The whole height answers the pointer, however low the bar is.
     shapes.append(_rect("reach", x, 0, step, 100))
     state = ' class="running"' if column.is_running else ""
@@ -133,9 +133,14 @@ def _column(column: Bar, x: float, step: float, top: int) -> str:
 
 
 def _mark(mark: Mark, x: float) -> str:
-    hint = f"<title>{escape(mark.hint)}</title>" if mark.hint else ""
+    hint = _hint(mark.hint, mark.at)
     line = f'<line class="mark {escape(mark.kind)}" x1="{_n(x)}%" x2="{_n(x)}%" y1="0" y2="100%"/>'
     return f"<g>{hint}{line}</g>" if hint else line
+
+
+def _hint(text: str, at: datetime | None) -> str:
+    when = f' data-at="{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if at else ""
+    return f"<title{when}>{escape(text)}</title>" if text else ""
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:

@@ -125,6 +125,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
                 "duplicates": tally.duplicates,
                 "rejected": tally.rejected,
                 "gave_up": tally.gave_up,
+                "failures": tally.failures,
             }
             for minute, tally in overview.minutes
         ],
@@ -200,6 +201,7 @@ def tally_as_json(tally: Tally) -> dict[str, object]:
         "duplicates": tally.duplicates,
         "rejected": tally.rejected,
         "gave_up": tally.gave_up,
+        "failures": tally.failures,
         "first_attempt_success": tally.first_attempt_success,
         "retry_amplification": tally.retry_amplification,
         "attempts_histogram": dict(zip(ATTEMPT_BUCKETS, tally.by_attempts, strict=True)),

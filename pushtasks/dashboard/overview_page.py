@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from pushtasks.dashboard.charts import Bar, Chart, Mark, bars
 from pushtasks.dashboard.handler import AdminReadHandler
-from pushtasks.dashboard.waiting import by_answer
 from pushtasks.errors import Rejected
-from pushtasks.overview import Overview
+from pushtasks.marks import Mark as Moment
 from pushtasks.queue_control import wait_s
+from pushtasks.retry_groups import groups
 from pushtasks.tally import ATTEMPT_BUCKETS, LATENCY_BOUNDS_MS, Tally
 from pushtasks.verdict import Level
 from pushtasks.web.figures import milliseconds, minute_utc, whole
@@ -73,13 +73,13 @@ class OverviewHandler(OverviewReader):
             overview=overview,
             level_name=LEVELS[overview.verdict.level],
             page_title=f"{LEVELS[overview.verdict.level]}: {site_name()} dashboard",
-            answers=by_answer(overview.retrying.tasks) if overview.retrying else [],
+            answers=groups(overview.retrying) if overview.retrying else [],
             panels=self.service.overviews.panels,
             queue_wait_s=lambda queue: wait_s(queue, overview.retrying, overview.at),
             window=window,
             windows=WINDOWS,
             window_tally=tally,
-            minutes=draw_minutes(overview.minutes, _marks(overview)),
+            minutes=draw_minutes(overview.minutes, overview.marks),
             attempts=draw_attempts(tally),
             latency=draw_latency(tally),
             percentiles=percentiles(tally),
@@ -110,7 +110,7 @@ def outcome_counts(tally: Tally) -> list[int]:
     ]
 
 
-def draw_minutes(minutes: list[tuple[int, Tally]], marks: Sequence[Mark] = ()) -> Drawn:
+def draw_minutes(minutes: list[tuple[int, Tally]], marks: Iterable[Moment] = ()) -> Drawn:
     columns: list[Bar] = []
     rows: list[tuple[datetime, list[int]]] = []
     for minute, tally in minutes:
@@ -131,21 +131,18 @@ def draw_minutes(minutes: list[tuple[int, Tally]], marks: Sequence[Mark] = ()) -
         "Attempts a minute, by outcome",
         f"The last 60 minutes, oldest first. {whole(total)} attempts in all.",
         columns,
-        marks,
+        marks_at(marks, rows[0][0], 60, len(rows)) if rows else [],
         may_cut=True,
     )
     return Drawn(chart, rows[::-1])
 
 
-def _marks(overview: Overview) -> list[Mark]:
-    """What administrators did in the last hour, at its place in the chart of minutes."""
-    if not overview.minutes:
-        return []
-    first = overview.minutes[0][0]
+def marks_at(marks: Iterable[Moment], starts: datetime, period_s: int, periods: int) -> list[Mark]:
+    """What a chart of so many periods marks, at its place."""
     return [
-        Mark("action", place, f"{minute_utc(action.at)}: {action.action}, {action.target}, by {action.who}")
-        for action in overview.actions or ()
-        if 0 <= (place := action.at.timestamp() / 60 - first) <= len(overview.minutes)
+        Mark(mark.kind, place, f"{minute_utc(mark.at)}: {mark.label}", mark.at)
+        for mark in marks
+        if 0 <= (place := (mark.at - starts).total_seconds() / period_s) <= periods
     ]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from pushtasks import deletion
+from pushtasks import deletion, retry_groups
 from pushtasks.dashboard.bulk import BulkSummary, for_each
 from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler, moment_of
-from pushtasks.dashboard.waiting import PAGE_SIZE, Filter, by_answer
+from pushtasks.dashboard.overview_page import address
 from pushtasks.errors import Rejected
 from pushtasks.kept_tasks import MOST_AT_ONCE
 from pushtasks.names import parse_task_name
 from pushtasks.queue_control import Listing, RetryingTask
+from pushtasks.retry_groups import PAGE_SIZE, RetryFilter
 from pushtasks.web.figures import whole
 from pushtasks.web.problems import Problem
 
@@ -24,36 +25,50 @@ class _RetryingPages(AdminHandler):
     def list_page(self, problem: str = "", status: int = 200) -> None:
         """The list that the request's query asks for."""
         listing: Listing | None = self.service.overviews.between_retries()
-        wanted = Filter(self.query("queue"), self.query("kind"), self.query("answer"))
-        every = listing.tasks if listing else []
-        admitted = [task for task in every if wanted.admits(task)]
-        pages = max(1, -(-len(admitted) // PAGE_SIZE))
+        wanted = _filter_of(self.query)
         number = self.query("page", "1")
-        page = min(int(number), pages) if number.isascii() and number.isdigit() and len(number) < 9 else 1
+        is_number = number.isascii() and number.isdigit() and len(number) < 9
+        every = listing.tasks if listing else []
+        page = retry_groups.page(listing, wanted, int(number) if is_number else 1) if listing else None
+        here = {"page": page.number if page and page.number > 1 else ""}
         is_part = self.request.path == "/admin/retrying/live"
         self.admin_page(
             "admin/_retrying_list.html" if is_part else "admin/retrying.html",
             status,
             listing=listing,
             wanted=wanted,
-            total=len(admitted),
-            tasks=admitted[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
-            first=(page - 1) * PAGE_SIZE + 1,
+            is_filtered=wanted != RetryFilter(),
             page=page,
-            pages=pages,
-            answers=by_answer(every),
+            tasks=page.tasks if page else [],
+            first=(page.number - 1) * PAGE_SIZE + 1 if page else 0,
+            answers=retry_groups.groups(listing, wanted) if listing else [],
             queue_names=sorted({task.queue for task in every} | {wanted.queue} - {""}),
-            kind_names=sorted({task.handler for task in every} | {wanted.kind} - {""}),
-            back=wanted.address(page=page if page > 1 else ""),
-            live=wanted.address("/admin/retrying/live", page=page if page > 1 else ""),
+            kind_names=sorted({task.task for task in every} | {wanted.task} - {""}),
+            address=lambda path="/admin/retrying", **more: _address(path, wanted, **more),
+            back=_address("/admin/retrying", wanted, **here),
+            live=_address("/admin/retrying/live", wanted, **here),
             selectable=True,
-            most=MOST_AT_ONCE,
             problem=problem,
         )
 
 
+def _filter_of(read: Callable[[str], str], cutoff: datetime | None = None) -> RetryFilter:
+    """The filter that a query or a form names."""
+    return RetryFilter(read("answer"), read("task"), read("queue"), read("text").strip(), cutoff)
+
+
+def _fields(wanted: RetryFilter) -> dict[str, str]:
+    """What of a filter says something, as addresses and forms have it."""
+    fields = {"answer": wanted.answer, "task": wanted.task, "queue": wanted.queue, "text": wanted.text}
+    return {name: value for name, value in fields.items() if value}
+
+
+def _address(path: str, wanted: RetryFilter, **more: object) -> str:
+    return address(path, {**_fields(wanted), **{name: str(value) for name, value in more.items()}})
+
+
 class RetryingHandler(_RetryingPages, AdminReadHandler):
-    """GET /admin/retrying?queue=&kind=&answer=&page=; /admin/retrying/live is the part that changes."""
+    """GET /admin/retrying?answer=&task=&queue=&text=&page=; /admin/retrying/live is the part that changes."""
 
     def get(self) -> None:
         self.list_page()
@@ -140,35 +155,34 @@ class AllHandler(_TaskHandler):
     """/admin/retrying/all: GET asks about all that a filter admits, up to now; POST does it to just those."""
 
     def get(self) -> None:
-        wanted = Filter(self.query("queue"), self.query("kind"), self.query("answer"))
         action, cutoff = self.query("action"), self.service.clock()
         self.change(action)
-        count = len(self._admitted(wanted, cutoff))
-        verb = "Delete all" if action == DELETE else "Run all"
+        wanted = _filter_of(self.query, cutoff)
+        count = len(self._selected(wanted))
         self.admin_page(
             "admin/retrying_all.html",
-            wanted=wanted,
+            fields=_fields(wanted),
+            words={"answer": "Last answer", "task": "Kind", "queue": "Queue", "text": "Name contains"},
+            list_address=_address("/admin/retrying", wanted),
             action=action,
             cutoff=cutoff,
             count=count,
-            heading=f"{verb} {whole(count)}{'' if action == DELETE else ' now'}",
+            heading=f"Delete all {whole(count)}" if action == DELETE else f"Run all {whole(count)} now",
             most=MOST_AT_ONCE,
         )
 
     def post(self) -> None:
-        wanted = Filter(self.field("queue"), self.field("kind"), self.field("answer"))
         action, cutoff, shown = self.field("action"), moment_of(self.field("cutoff")), self.field("count")
-        tasks = [(task.queue, task.name) for task in self._admitted(wanted, cutoff)]
-        summary = self.change_all(action, tasks)
+        wanted = _filter_of(self.field, cutoff)
+        summary = self.change_all(action, [(task.queue, task.name) for task in self._selected(wanted)])
         sentence = f"{summary.sentence} (shown: {shown[:10]}; created up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
-        target = ", ".join(f"{name} {value}" for name, value in wanted.query.items()) or "every task"
+        target = ", ".join(f"{name} {value}" for name, value in _fields(wanted).items()) or "every task"
         self.done(f"{_WORDS[action]}, all", target, summary.changed, sentence)
 
-    def _admitted(self, wanted: Filter, cutoff: datetime) -> list[RetryingTask]:
+    def _selected(self, wanted: RetryFilter) -> list[RetryingTask]:
         listing: Listing | None = self.service.overviews.between_retries()
         if listing is None:
             raise Problem(
                 503, "The tasks can't be listed: Cloud Tasks does not answer. Try again in a moment."
             )
-        admitted = [task for task in listing.tasks if wanted.admits(task) and task.created_at <= cutoff]
-        return admitted[:MOST_AT_ONCE]
+        return retry_groups.selected(listing, wanted)[:MOST_AT_ONCE]

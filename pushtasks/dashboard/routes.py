@@ -11,12 +11,15 @@ from pushtasks.dashboard import (
     queue_pages,
     retrying,
 )
+from pushtasks.dashboard.data import DATA_ROUTES
+from pushtasks.dashboard.open_pages import MONITORING_ROUTES
 
 ADMIN_ROUTES = [
     ("/admin/?", overview_page.OverviewHandler),
     ("/admin/live", overview_page.OverviewHandler),
     ("/admin/statistics.json", exports.StatisticsHandler),
     ("/admin/metrics", metrics.MetricsHandler),
+    *DATA_ROUTES,
     ("/admin/retrying", retrying.RetryingHandler),
     ("/admin/retrying/live", retrying.RetryingHandler),
     ("/admin/retrying/selected", retrying.SelectedHandler),
@@ -35,4 +38,5 @@ ADMIN_ROUTES = [
     ("/admin/queues/([^/]+)/pause", queue_pages.PauseHandler),
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),
+    *MONITORING_ROUTES,
 ]
