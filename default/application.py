@@ -25,6 +25,7 @@ ROUTES = [
     ("/counters/increments", public.FormHandler),
     ("/", public.HomeHandler),
     ("/live", public.HomeHandler),
+    ("/counters/([^/]+)", public.CounterPageHandler),
     ("/api/counters", api.CountersHandler),
     ("/api/counters/([^/]+)", api.CounterHandler),
     *PANEL_ROUTES,

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from counters import values
 from counters.increment import parse_counter_name
 from counters.values import CounterPage, CounterValue
+from default.counter_charts import SPAN_NAMES, counter_charts, sparklines
 from pushtasks.dashboard.exports import CSV_ROWS, CsvHandler, iso
 from pushtasks.dashboard.handler import AdminReadHandler
 from pushtasks.database import Database
+from pushtasks.delivery import Clock
 from pushtasks.overview import Panel
 from pushtasks.web.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCounters(CounterPage):
+    """A page of counters, with a small chart of each, by name."""
+
+    sparklines: Mapping[str, Markup]
 
 
 class CountersPanel(Panel):
@@ -22,24 +34,33 @@ class CountersPanel(Panel):
     parameters = ("prefix", "cursor")
     links = (("/admin/counters.csv", "Counters as CSV"),)
 
-    def read(self, database: Database, query: Mapping[str, str]) -> CounterPage:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def read(self, database: Database, query: Mapping[str, str]) -> ShownCounters:
         prefix, cursor = query.get("prefix", ""), query.get("cursor", "")
-        return values.page(database, prefix=parse_prefix(prefix), cursor=cursor or None)
+        page = values.page(database, prefix=parse_prefix(prefix), cursor=cursor or None)
+        return ShownCounters(page.counters, page.next_cursor, sparklines(page.counters, self._clock()))
 
     def as_json(self, found: CounterPage) -> object:
         return {"counters": [described(each) for each in found.counters], "next": found.next_cursor}
 
 
 class CounterPageHandler(AdminReadHandler):
-    """GET /admin/counters/NAME: a counter's shards, and its share of retries."""
+    """GET /admin/counters/NAME?span=: a counter's history, its shards, and its share of retries."""
 
     def get(self, name: str) -> None:
         parse_counter_name(name)
         counter = values.counter(self.service.database, name)
         if counter is None:
             raise Problem(404, f"There is no counter {name!r}.", field="counter", value=name)
-        moved = sum(abs(shard.value) for shard in counter.shards)
-        self.admin_page("admin/counter.html", counter=counter, moved=moved)
+        self.admin_page(
+            "admin/counter.html",
+            counter=counter,
+            moved=sum(abs(shard.value) for shard in counter.shards),
+            charts=counter_charts(counter, self.query("span", "day"), self.service.clock()),
+            span_names=SPAN_NAMES,
+        )
 
 
 class CountersCsvHandler(CsvHandler):

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from counters import values
 from counters.increment import AMOUNT_PATTERN, Increment, parse_amount, parse_counter_name
 from counters.update_counter import UpdateCounter
+from default.counter_charts import SPAN_NAMES, counter_charts
 from default.panel import parse_prefix
 from default.rights import IncrementsHandler
 from default.service import CounterService
@@ -120,6 +121,30 @@ class HomeHandler(PublicPage, ReadHandler):
 
     def get(self) -> None:
         self.show(Sent())
+
+
+class CounterPageHandler(ReadHandler):
+    """GET /counters/NAME?span=hour|day|week|year: a counter, and how it came to its value."""
+
+    service: CounterService
+
+    def get(self, name: str) -> None:
+        parse_counter_name(name)
+        counter = values.counter(self.service.database, name)
+        if counter is None:
+            raise Problem(
+                404,
+                f"There is no counter {name!r}: it starts to exist when its first increment is applied.",
+                field="counter",
+                value=name,
+            )
+        self.page(
+            "counter.html",
+            counter=counter,
+            charts=counter_charts(counter, self.query("span", "day"), self.service.clock()),
+            span_names=SPAN_NAMES,
+            here=self.request.path_qs,
+        )
 
 
 class FormHandler(IncrementsHandler, PublicPage):

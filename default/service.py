@@ -22,7 +22,7 @@ class CounterService(Service):
     settings: CounterSettings
 
     def __init__(self, settings: CounterSettings, clock: Clock = utc_now) -> None:
-        super().__init__(settings, TASKS, [CountersPanel()], clock)
+        super().__init__(settings, TASKS, [CountersPanel(clock)], clock)
         self._admission = Admission(self.database, settings.most_counters)
 
     def increment(self, increment: Increment, key: str | None) -> Enqueued:

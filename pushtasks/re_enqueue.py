@@ -165,7 +165,7 @@ class KeptTaskActions:
             kind.parse(delivery)
         except Rejected:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a kind's own code raises
+        except Exception as error:
             raise Rejected("payload", described(error), "what its handler can read") from error
 
     def discard(self, task_ids: Sequence[str]) -> ActionSummary:

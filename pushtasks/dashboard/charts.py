@@ -6,7 +6,7 @@ and described for those who don't see it, and its page gives the same numbers as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -82,20 +82,22 @@ def bars(
     totals = [column.total for column in columns]
     top = _round_up(_highest_uncut(totals) if may_cut else max(totals, default=0))
     step = 100 / max(1, len(columns))
-    shapes = [_grid_line(index) for index in range(_GRID_LINES + 1)]
-    shapes += [_column(column, index * step, step, top) for index, column in enumerate(columns)]
-    shapes += [_mark(mark, min(mark.place * step, 100)) for mark in marks]
-    svg = Markup(
+    shapes = [
+        *grid(),
+        *(_column(column, index * step, step, top) for index, column in enumerate(columns)),
+        *(mark_shape(mark, min(mark.place * step, 100)) for mark in marks),
+    ]
+    cut = sum(column.total > top for column in columns)
+    svg = drawn(name, title, description, shapes)
+    return Chart(svg, top, is_empty=not any(column.total for column in columns), cut=cut)
+
+
+def drawn(name: str, title: str, description: str, shapes: Iterable[str]) -> Markup:
+    """The whole drawing. Each shape is markup, escaped where it was made."""
+    return Markup(
         '<svg class="chart" role="img" aria-labelledby="{name}-title {name}-desc">'
         '<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>{shapes}</svg>'
-    ).format(
-        name=name,
-        title=title,
-        description=description,
-        shapes=Markup("".join(shapes)),  # each part was escaped where it was made
-    )
-    cut = sum(column.total > top for column in columns)
-    return Chart(svg, top, is_empty=not any(column.total for column in columns), cut=cut)
+    ).format(name=name, title=title, description=description, shapes=Markup("".join(shapes)))
 
 
 def _highest_uncut(totals: Sequence[int]) -> int:
@@ -115,42 +117,45 @@ def _column(column: Bar, x: float, step: float, top: int) -> str:
         if height <= 0:
             continue
         ground -= height
-        shapes.append(_rect(str(escape(kind)), left, ground, width, height))
+        shapes.append(rect(str(escape(kind)), left, ground, width, height))
     if not shapes:
         return ""
     if column.total > top:
-        shapes.append(_rect("break", left, 5, width, 2))
+        shapes.append(rect("break", left, 5, width, 2))
         anchor = "start" if x < 5 else "end" if x > 95 - step else "middle"
         middle = {"start": left, "end": left + width, "middle": left + width / 2}[anchor]
-        shapes.append(
-            f'<text class="over" x="{_n(middle)}%" y="-0.3em" text-anchor="{anchor}">{whole(column.total)}</text>'
-        )
-    hint = _hint(column.hint, column.at)
+        place = f'x="{_n(middle)}%" y="-0.3em" text-anchor="{anchor}"'
+        shapes.append(f'<text class="over" {place}>{whole(column.total)}</text>')
+    hint = hint_of(column.hint, column.at)
     # The whole height answers the pointer, however low the bar is.
-    shapes.append(_rect("reach", x, 0, step, 100))
+    shapes.append(rect("reach", x, 0, step, 100))
     state = ' class="running"' if column.is_running else ""
     return f"<g{state}>{hint}{''.join(shapes)}</g>"
 
 
-def _mark(mark: Mark, x: float) -> str:
-    hint = _hint(mark.hint, mark.at)
+def mark_shape(mark: Mark, x: float) -> str:
+    hint = hint_of(mark.hint, mark.at)
     line = f'<line class="mark {escape(mark.kind)}" x1="{_n(x)}%" x2="{_n(x)}%" y1="0" y2="100%"/>'
     return f"<g>{hint}{line}</g>" if hint else line
 
 
-def _hint(text: str, at: datetime | None) -> str:
+def hint_of(text: str, at: datetime | None) -> str:
     when = f' data-at="{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if at else ""
     return f"<title{when}>{escape(text)}</title>" if text else ""
 
 
-def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
+def rect(kind: str, x: float, y: float, width: float, height: float) -> str:
     return f'<rect class="{kind}" x="{_n(x)}%" y="{_n(y)}%" width="{_n(width)}%" height="{_n(height)}%"/>'
 
 
-def _grid_line(index: int) -> str:
-    y = _n(100 * index / _GRID_LINES)
-    kind = "ground" if index == _GRID_LINES else "grid"
-    return f'<line class="{kind}" x1="0" x2="100%" y1="{y}%" y2="{y}%"/>'
+def grid() -> list[str]:
+    """The lines of a scale of four steps, from the top to the ground."""
+    kinds = ["grid"] * _GRID_LINES + ["ground"]
+    places = [_n(100 * index / _GRID_LINES) for index in range(_GRID_LINES + 1)]
+    return [
+        f'<line class="{kind}" x1="0" x2="100%" y1="{y}%" y2="{y}%"/>'
+        for kind, y in zip(kinds, places, strict=True)
+    ]
 
 
 def _round_up(number: int) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pushtasks.dashboard import (
     activity,
     exports,
+    history_page,
     kept_pages,
     metrics,
     overview_page,
     queue_pages,
     retrying,
+    task_pages,
 )
 from pushtasks.dashboard.data import DATA_ROUTES
 from pushtasks.dashboard.open_pages import MONITORING_ROUTES
@@ -24,6 +26,9 @@ ADMIN_ROUTES = [
     ("/admin/retrying/live", retrying.RetryingHandler),
     ("/admin/retrying/selected", retrying.SelectedHandler),
     ("/admin/retrying/all", retrying.AllHandler),
+    ("/admin/tasks/([^/]+)", task_pages.TaskHandler),
+    ("/admin/find", task_pages.FindHandler),
+    ("/admin/history", history_page.HistoryHandler),
     ("/admin/activity", activity.ActivityHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/run", retrying.RunNowHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/delete", retrying.DeleteHandler),
