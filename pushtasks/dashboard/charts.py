@@ -128,7 +128,7 @@ def _column(column: Bar, x: float, step: float, top: int) -> str:
         shapes.append(f'<text class="over" {place}>{whole(column.total)}</text>')
     hint = hint_of(column.hint, column.at)
     # The whole height answers the pointer, however low the bar is.
-    shapes.append(rect("reach", x, 0, step, 100))
+    shapes.append(reach(x, step))
     state = ' class="running"' if column.is_running else ""
     return f"<g{state}>{hint}{''.join(shapes)}</g>"
 
@@ -142,6 +142,11 @@ def mark_shape(mark: Mark, x: float) -> str:
 def hint_of(text: str, at: datetime | None) -> str:
     when = f' data-at="{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"' if at else ""
     return f"<title{when}>{escape(text)}</title>" if text else ""
+
+
+def reach(x: float, width: float) -> str:
+    """What answers the pointer over the whole height of the chart."""
+    return f'<rect class="reach" x="{_n(x)}%" width="{_n(width)}%" height="100%"/>'
 
 
 def rect(kind: str, x: float, y: float, width: float, height: float) -> str:
@@ -169,4 +174,4 @@ def _round_up(number: int) -> int:
 
 
 def _n(number: float) -> str:
-    return f"{number:.3f}".rstrip("0").rstrip(".")
+    return f"{number:.2f}".rstrip("0").rstrip(".")

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from pushtasks.dashboard.charts import Chart, Mark, drawn, grid, hint_of, mark_shape, rect
+from pushtasks.dashboard.charts import Chart, Mark, drawn, grid, hint_of, mark_shape, reach
 
 Line = tuple[str, Sequence[float | None]]
 """A class, and a height for each period from 0 (ground) to 1 (top); None where there is nothing to tell."""
@@ -30,7 +30,7 @@ def lines(
         f'<svg viewBox="0 0 {count} 100" preserveAspectRatio="none" width="100%" height="100%" '
         f'overflow="visible">{paths}</svg>',
         *(
-            f"<g>{hint_of(text, None)}{rect('reach', index * step, 0, step, 100)}</g>"
+            f"<g>{hint_of(text, None)}{reach(index * step, step)}</g>"
             for index, text in enumerate(hints)
             if text
         ),
@@ -41,17 +41,15 @@ def lines(
 
 
 def sparkline(values: Sequence[int], description: str) -> Markup:
-    """A small chart for a row of a list: bars from the lowest value, or 0, to the highest."""
-    low, high = min(0, *values), max(0, *values, 1 + min(0, *values))
-    span, step = high - low, 100 / max(1, len(values))
+    """A small chart for a row of a list: a bar for each value from 0 up, the highest as high as the chart."""
+    top = max(1, *values)
     bars = "".join(
-        rect("value", index * step, (high - max(value, 0)) / span * 100, step, abs(value) / span * 100)
-        for index, value in enumerate(values)
-        if value
+        f"M{index} 20v-{value / top * 20:.3g}h.8V20z" for index, value in enumerate(values) if value > 0
     )
-    return Markup('<svg class="sparkline" role="img" aria-label="{description}">{bars}</svg>').format(
-        description=description, bars=Markup(bars)
-    )
+    return Markup(
+        '<svg class="sparkline" role="img" aria-label="{description}" viewBox="0 0 {width} 20" '
+        'preserveAspectRatio="none"><path d="{bars}"/></svg>'
+    ).format(description=description, width=len(values), bars=bars)
 
 
 def _path(heights: Sequence[float | None]) -> str:
