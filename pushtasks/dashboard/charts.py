@@ -114,7 +114,7 @@ def _column(column: Bar, x: float, step: float, top: int) -> str:
     ground, shapes = 100.0, []
     for kind, number in column.parts:
         height = min(number / top * 100, ground)
-        if height <= 0:
+        if height < 0.005:  # nothing, or less than can be drawn
             continue
         ground -= height
         shapes.append(rect(str(escape(kind)), left, ground, width, height))

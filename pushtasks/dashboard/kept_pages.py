@@ -31,6 +31,12 @@ STATE_NAMES = {
     RE_ENQUEUED: "Enqueued again",
     DISCARDED: "Discarded",
 }
+_HEADINGS = {
+    REJECTED: "Rejected task",
+    GAVE_UP: "Task that failed too often",
+    DELETED: "Deleted task",
+    REFUSED: "Task that its queue refused",
+}
 OUTCOME_NAMES = {
     REJECTED: "rejected",
     GAVE_UP: "gave up",
@@ -79,6 +85,7 @@ class _KeptPages(AdminHandler):
             400 if edit else 200,
             task=task,
             state_names=STATE_NAMES,
+            headings=_HEADINGS,
             own_address=address("/admin/kept/task", {"id": task.id}),
             path=edit.path if edit else task.path,
             payload=edit.payload if edit else task.text or "",

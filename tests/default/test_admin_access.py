@@ -84,7 +84,7 @@ def test_a_change_is_never_made_by_get(default: DefaultClient) -> None:
 
 def test_readers_see_no_buttons(default: DefaultClient) -> None:
     page = default.get("/admin", READER).text
-    assert "read only" in page
+    assert "Read only" in page
     assert 'method="post"' not in page
     assert 'method="post"' in default.get("/admin", ADA).text
 

@@ -53,9 +53,9 @@ def _told(default: DefaultClient, answer: Answer) -> str:
     """What the page says of what was just done."""
     assert answer.status == 303
     page = default.admin(answer.headers["Location"].partition("#")[0]).text
-    found = re.search(r'id="did"[^>]*>(.*?)</p>', page)
+    found = re.search(r'id="did"[^>]*>(.*?)</p>', page, re.S)
     assert found
-    return re.sub("<[^>]+>", "", found.group(1))
+    return re.sub("<[^>]+>", "", found.group(1)).strip()
 
 
 def test_kept_tasks_are_grouped_by_reason(default: DefaultClient, reject: Reject, name: str) -> None:

@@ -201,10 +201,9 @@ def test_an_administrator_who_only_reads_cannot_send_it(database: Database, valu
 def test_a_form_without_a_task_name_is_told_what_is_missing(worker: WorkerClient) -> None:
     answer = worker.request("/update-counter", body=b"counter=a&amount=3", headers={**ADMIN, **FORM})
 
-    assert (answer.status_int, answer.text) == (
-        400,
-        "task is missing. Expected 1 to 500 of letters, digits, '-' and '_'.\n",
-    )
+    assert answer.status_int == 400
+    assert "task is missing. Expected 1 to 500 of letters" in answer.text
+    assert 'name="amount" value="3"' in answer.text
 
 
 def test_when_datastore_is_away_the_answer_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
