@@ -6,12 +6,12 @@ from pushtasks.dashboard import (
     exports,
     kept_pages,
     metrics,
+    open_pages,
     overview_page,
     queue_pages,
     retrying,
 )
 from pushtasks.dashboard.data import DATA_ROUTES
-from pushtasks.dashboard.open_pages import MONITORING_ROUTES
 
 ADMIN_ROUTES = [
     ("/admin/?", overview_page.OverviewHandler),
@@ -31,5 +31,11 @@ ADMIN_ROUTES = [
     ("/admin/queues/([^/]+)/pause", queue_pages.PauseHandler),
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),
-    *MONITORING_ROUTES,
 ]
+"""For administrators."""
+
+MONITORING_ROUTES = [
+    ("/health", open_pages.HealthHandler),
+    ("/metrics", open_pages.MetricsHandler),
+]
+"""For monitoring from outside."""
