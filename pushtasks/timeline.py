@@ -23,7 +23,7 @@ from pushtasks.follow_ups import name_of
 from pushtasks.kept_tasks import KeptTaskView
 from pushtasks.queue_control import QueueControl, moment_of
 from pushtasks.settings import Settings
-from pushtasks.task import AnyTask, Kinds
+from pushtasks.task import Kinds
 
 PENDING = "pending"
 
@@ -105,11 +105,12 @@ class Timelines:
         for kind in self._kinds:
             if task in ("", kind.name):
                 for name in [*candidates, names.keyed_name(kind.name, text)]:
-                    found = self.of(kind, name)
+                    found = self.of(kind.name, name)
                     if found is not None:
                         return found
         return None
 
+<<<<<<< HEAD
     def elsewhere(self, queue: str, task: str, name: str) -> Timeline | None:
         """A task of a kind that is not declared: what its queue tells, and what was kept of it."""
         kept = kept_tasks.find(self._database, task_id(task, name)) if task else None
@@ -138,18 +139,28 @@ class Timelines:
 
     def of(self, kind: AnyTask, name: str) -> Timeline | None:
         """The task; None if neither Datastore nor its queue know it."""
+=======
+    def of(self, task: str, name: str, queue: str = "") -> Timeline | None:
+        """The task of this kind and name; None if neither Datastore nor its queue know it.
+
+        `queue` is where it waits, if that is not where its kind's tasks of this name go.
+        """
+        kind = self._kinds.get(task)
+>>>>>>> w-history
         earlier = names.derived_from(name)
         keys = [
-            TaskRecord.key_of(kind.name, name),
-            FollowUps.key_of(kind.name, name),
-            TaskFailures.key_of(kind.name, name),
-            ndb.Key(KeptTask, task_id(kind.name, name)),
-            *([ndb.Key(KeptTask, task_id(kind.name, earlier))] if earlier else []),
+            TaskRecord.key_of(task, name),
+            FollowUps.key_of(task, name),
+            TaskFailures.key_of(task, name),
+            ndb.Key(KeptTask, task_id(task, name)),
+            *([ndb.Key(KeptTask, task_id(task, earlier))] if earlier else []),
         ]
         record, follow_ups, failures, kept, *before = self._database.get(keys)
         view = kept_tasks.view(kept) if kept is not None else None
-        queue = view.queue if view is not None else names.queue_of(name, kind.queues)
-        pending = self._control.get(queue, name) if record is None else None
+        if not queue:
+            of_kind = names.queue_of(name, kind.queues) if kind is not None else ""
+            queue = view.queue if view is not None else of_kind
+        pending = self._control.get(queue, name) if record is None and queue else None
         if record is None and pending is None:
             # It may have been decided between the two questions.
             [record] = self._database.get(keys[:1])
@@ -159,7 +170,7 @@ class Timelines:
         replacement = view.replacement if view is not None else None
         is_again = any(each is not None and each.replacement == name for each in before)
         return Timeline(
-            task=kind.name,
+            task=task,
             name=name,
             state=record.outcome if record is not None else PENDING if pending else view.outcome,  # type: ignore[union-attr]
             queue=queue,
@@ -172,9 +183,9 @@ class Timelines:
             headers=headers,
             payload=view.payload if view is not None else _payload_of(pending),
             parent=_parent_of(headers),
-            follow_ups=self._relatives(kind.name, name, follow_ups),
-            enqueued_again_from=Relative(kind.name, earlier) if earlier and is_again else None,
-            enqueued_again_as=Relative(kind.name, replacement) if replacement else None,
+            follow_ups=self._relatives(task, name, follow_ups),
+            enqueued_again_from=Relative(task, earlier) if earlier and is_again else None,
+            enqueued_again_as=Relative(task, replacement) if replacement else None,
             kept=view,
         )
 

@@ -6,11 +6,10 @@ from pushtasks import retry_groups, statistics, timeline
 from pushtasks.dashboard.exports import iso, tally_as_json
 from pushtasks.dashboard.handler import AdminReadHandler
 from pushtasks.errors import Rejected
-from pushtasks.names import parse_handler_name
+from pushtasks.names import parse_handler_name, parse_task_name
 from pushtasks.retry_groups import RetryFilter
 from pushtasks.ring import SPANS
 from pushtasks.statistics import History
-from pushtasks.web.handler import ReadHandler
 from pushtasks.web.problems import Problem
 
 
@@ -54,15 +53,16 @@ class BacklogHandler(AdminReadHandler):
         )
 
 
-class SampleHandler(ReadHandler):
+class SampleHandler(AdminReadHandler):
     """GET /admin/sample: what cron.yaml asks for each minute, so that the backlog is sampled all the time."""
 
-    def get(self) -> None:
-        settings = self.service.settings
+    def _let_in(self) -> None:
         # App Engine removes this header from requests that come from outside.
-        is_cron = settings.on_app_engine and self.headers.get("x-appengine-cron") == "true"
-        if not is_cron and not self.caller.is_admin:
-            raise Problem(403, "Only cron and administrators may ask for this.")
+        if self.service.settings.on_app_engine and self.headers.get("x-appengine-cron") == "true":
+            return
+        super()._let_in()
+
+    def get(self) -> None:
         self.service.overviews.sample()
         self.text("sampled\n")
 
@@ -138,6 +138,22 @@ class FindHandler(AdminReadHandler):
         self.json(timeline.as_json(found))
 
 
+class TaskHandler(AdminReadHandler):
+    """GET /admin/task.json?task=&kind=&queue=: one task's timeline. `queue` is for tasks of unknown kinds."""
+
+    def get(self) -> None:
+        name, kind = parse_task_name(self.query("task")), parse_handler_name(self.query("kind"))
+        queue = self.query("queue")
+        if queue and queue not in self.service.control.names:
+            raise Problem(404, f"There is no queue {queue!r} here.", field="queue", value=queue)
+        found = self.service.timelines.of(kind, name, queue)
+        if found is None:
+            raise Problem(
+                404, f"{kind} has no task {name!r}: never enqueued, or purged, or its record expired."
+            )
+        self.json(timeline.as_json(found))
+
+
 def _periods(history: History) -> list[dict[str, object]]:
     """Oldest first; the last period is still under way."""
     return [{"at": iso(moment.starts_at), **tally_as_json(moment.tally)} for moment in history.moments]
@@ -149,4 +165,5 @@ DATA_ROUTES = [
     ("/admin/sample", SampleHandler),
     ("/admin/retrying.json", RetryGroupsHandler),
     ("/admin/find.json", FindHandler),
+    ("/admin/task.json", TaskHandler),
 ]

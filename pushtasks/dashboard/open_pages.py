@@ -41,9 +41,3 @@ class MetricsHandler(ReadHandler):
                 expected="Bearer KEY",
             )
         self.text(metrics(self.service.overviews.essentials()), content_type=CONTENT_TYPE)
-
-
-MONITORING_ROUTES = [
-    ("/health", HealthHandler),
-    ("/metrics", MetricsHandler),
-]

@@ -8,13 +8,13 @@ from pushtasks.dashboard import (
     history_page,
     kept_pages,
     metrics,
+    open_pages,
     overview_page,
     queue_pages,
     retrying,
     task_pages,
 )
 from pushtasks.dashboard.data import DATA_ROUTES
-from pushtasks.dashboard.open_pages import MONITORING_ROUTES
 
 ADMIN_ROUTES = [
     ("/admin/?", overview_page.OverviewHandler),
@@ -43,5 +43,11 @@ ADMIN_ROUTES = [
     ("/admin/queues/([^/]+)/pause", queue_pages.PauseHandler),
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),
-    *MONITORING_ROUTES,
 ]
+"""For administrators."""
+
+MONITORING_ROUTES = [
+    ("/health", open_pages.HealthHandler),
+    ("/metrics", open_pages.MetricsHandler),
+]
+"""For monitoring from outside."""
