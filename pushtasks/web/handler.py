@@ -19,6 +19,7 @@ from pushtasks.trust import Caller, caller_of
 from pushtasks.web.page_requests import BODY, CONTENT_TYPE
 from pushtasks.web.pages import render
 from pushtasks.web.problems import Problem, problem_of, rendered
+from pushtasks.web.task_requests import headers_of
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,7 @@ class Handler(webapp2.RequestHandler):
     @cached_property
     def headers(self) -> dict[str, str]:
         """The request's headers, names in lower case."""
-        return {
-            name[5:].replace("_", "-").lower(): value
-            for name, value in self.request.environ.items()
-            if name.startswith("HTTP_")
-        }
+        return headers_of(self.request.environ)
 
     @cached_property
     def caller(self) -> Caller:

@@ -127,7 +127,7 @@ def test_a_new_version_of_the_pages_brings_its_own_style_and_script(cloud: Local
         visitor.page.goto(address)
         found = re.findall(r'"/static/(\S+\.(?:css|js))\?v=(\w+)"', visitor.page.content())
         own = [] if address.endswith("/admin") else ["counters.css"]
-        assert [name for name, _ in found] == ["pushtasks/style.css", "pushtasks/live.js", *own], address
+        assert [name for name, _ in found] == ["pushtasks/style.css", *own, "pushtasks/live.js"], address
         versions |= {version for _, version in found}
 
     assert len(versions) == 1, "GAE_VERSION, which App Engine sets anew with each deployment"

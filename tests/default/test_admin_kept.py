@@ -19,7 +19,7 @@ from counters.settings import CounterSettings
 from localcloud.testing.waiting import wait_until
 from pushtasks import kept_tasks
 from pushtasks.database import Database
-from pushtasks.entities import DELETED, GAVE_UP, KEPT, REJECTED, KeptTask
+from pushtasks.entities import DELETED, GAVE_UP, KEPT, REFUSED, REJECTED, KeptTask
 from pushtasks.queues import NewTask, TaskQueues
 from tests.default.conftest import Answer, DefaultClient
 
@@ -86,7 +86,12 @@ def test_a_kept_task_shows_its_payload_headers_and_reason_as_text(
 
 @pytest.mark.parametrize(
     ("outcome", "heading"),
-    [(REJECTED, "Rejected task"), (GAVE_UP, "Task that failed too often"), (DELETED, "Deleted task")],
+    [
+        (REJECTED, "Rejected task"),
+        (GAVE_UP, "Task that failed too often"),
+        (REFUSED, "Task that its queue refused"),
+        (DELETED, "Deleted task"),
+    ],
 )
 def test_a_kept_task_says_what_became_of_it(
     default: DefaultClient, database: Database, name: str, outcome: str, heading: str
