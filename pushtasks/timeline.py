@@ -110,43 +110,12 @@ class Timelines:
                         return found
         return None
 
-<<<<<<< HEAD
-    def elsewhere(self, queue: str, task: str, name: str) -> Timeline | None:
-        """A task of a kind that is not declared: what its queue tells, and what was kept of it."""
-        kept = kept_tasks.find(self._database, task_id(task, name)) if task else None
-        pending = self._control.get(queue, name) if queue in self._control.names else None
-        if pending is None and kept is None:
-            return None
-        headers = kept.headers if kept is not None else _headers_of(pending)
-        return Timeline(
-            task=task,
-            name=name,
-            state=PENDING if pending is not None else kept.outcome if kept is not None else "",
-            queue=queue or (kept.queue if kept is not None else ""),
-            events=sorted(self._events(None, pending, None, kept), key=lambda event: event.at),
-            attempts=pending.dispatch_count if pending is not None else 0,
-            last_answer=_answer_of(pending),
-            next_try=moment_of(pending.schedule_time) if pending is not None else None,
-            path=kept.path if kept is not None else _path_of(pending),
-            headers=headers,
-            payload=kept.payload if kept is not None else _payload_of(pending),
-            parent=_parent_of(headers),
-            enqueued_again_as=Relative(task, kept.replacement)
-            if kept is not None and kept.replacement
-            else None,
-            kept=kept,
-        )
-
-    def of(self, kind: AnyTask, name: str) -> Timeline | None:
-        """The task; None if neither Datastore nor its queue know it."""
-=======
     def of(self, task: str, name: str, queue: str = "") -> Timeline | None:
         """The task of this kind and name; None if neither Datastore nor its queue know it.
 
         `queue` is where it waits, if that is not where its kind's tasks of this name go.
         """
         kind = self._kinds.get(task)
->>>>>>> w-history
         earlier = names.derived_from(name)
         keys = [
             TaskRecord.key_of(task, name),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler
 from pushtasks.errors import Rejected
 from pushtasks.names import parse_handler_name, parse_task_name
-from pushtasks.timeline import PENDING, Timeline
+from pushtasks.timeline import PENDING, Timeline, Timelines
 from pushtasks.web.figures import task_page
 
 _TONES = {
@@ -59,14 +59,11 @@ class TaskHandler(_TaskPages, AdminReadHandler):
     def get(self, name: str) -> None:
         parse_task_name(name)
         kind = self.query("kind")
-        declared = self.service.kinds.get(parse_handler_name(kind)) if kind else None
-        found: Timeline | None
-        if declared is not None:
-            found = self.service.timelines.of(declared, name)
+        timelines: Timelines = self.service.timelines
+        if kind:
+            found = timelines.of(parse_handler_name(kind), name, self.query("queue"))
         else:
-            found = self.service.timelines.find(name)
-        if found is None:
-            found = self.service.timelines.elsewhere(self.query("queue"), kind, name)
+            found = timelines.find(name)
         if found is None:
             self.unknown(name, kind)
         else:
