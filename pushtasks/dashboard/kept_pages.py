@@ -21,7 +21,7 @@ from pushtasks.errors import Rejected
 from pushtasks.kept_tasks import MOST_AT_ONCE, STATES, KeptTaskView, parse_state
 from pushtasks.re_enqueue import ActionSummary, KeptTaskActions, parse_edit
 from pushtasks.web.figures import whole
-from pushtasks.web.problems import Problem
+from pushtasks.web.problems import Problem, wants_page
 
 ENQUEUE, DISCARD = "enqueue again", "discard"
 
@@ -143,6 +143,8 @@ class SelectedHandler(_ActionHandler, _KeptPages):
     def post(self) -> None:
         task_ids, action = list(self.fields("id")), self.field("action")
         if not task_ids:
+            if not wants_page(self.headers.get("accept", "")):
+                raise Rejected("id", None, "the id of a kept task")
             self.list_page(KEPT, "No task is selected. Tick some first.", 400)
             return
         if len(task_ids) > MOST_AT_ONCE:
@@ -163,6 +165,8 @@ class EditedHandler(_KeptPages):
             if edit is not None:
                 self.service.kept_tasks.check(task, edit)
         except Rejected as wrong:
+            if not wants_page(self.headers.get("accept", "")):
+                raise
             field = "path" if wrong.field == "path" else "payload"
             self.task_page(task, _FormEdit(path, payload, field, wrong.sentence))
             return

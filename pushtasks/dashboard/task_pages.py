@@ -61,7 +61,9 @@ class TaskHandler(_TaskPages, AdminReadHandler):
         kind = self.query("kind")
         timelines: Timelines = self.service.timelines
         if kind:
-            found = timelines.of(parse_handler_name(kind), name, self.query("queue"))
+            queue = self.query("queue")
+            known = queue if queue in self.service.control.names else ""
+            found = timelines.of(parse_handler_name(kind), name, known)
         else:
             found = timelines.find(name)
         if found is None:

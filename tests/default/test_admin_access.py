@@ -19,6 +19,11 @@ PAGES = [
     "/admin/retrying.json",
     "/admin/counters.csv",
     "/admin/retrying",
+    "/admin/retrying/live",
+    "/admin/retrying/all?action=run",
+    "/admin/activity",
+    "/admin/find",
+    "/admin/history",
     "/admin/kept",
     "/admin/kept.csv",
     "/admin/kept/all?reason=x",
@@ -26,11 +31,15 @@ PAGES = [
 ]
 
 CHANGES = [
+    "/admin/queues/pause",
+    "/admin/queues/resume",
     "/admin/queues/counter-updates-0/pause",
     "/admin/queues/counter-updates-0/resume",
     "/admin/queues/counter-updates-0/purge",
     "/admin/retrying/counter-updates-0/abc/run",
     "/admin/retrying/counter-updates-0/abc/delete",
+    "/admin/retrying/selected",
+    "/admin/retrying/all",
     "/admin/kept/selected",
     "/admin/kept/edited",
     "/admin/kept/all",
@@ -104,6 +113,7 @@ def test_every_route_is_in_these_tests() -> None:
         "/admin/kept/task",
         "/admin/find.json",
         "/admin/task.json",
+        "/admin/tasks/abc",
     ]  # tried where there is something to show
     for template in templates:
         assert any(re.fullmatch(template, path) for path in tried), template

@@ -20,6 +20,7 @@ from pushtasks.database import Database
 from pushtasks.delivery import utc_now
 from pushtasks.entities import TaskStatistics
 from pushtasks.tally import Tally
+from pushtasks.work import UnitOfWork
 from tests.default.conftest import ADA, DefaultClient
 
 REGIONS = [
@@ -326,8 +327,9 @@ def test_tasks_that_gave_up_are_counted_and_told(
 ) -> None:
     kind = f"kind-{name}"
     with database.context():
-        entity = TaskStatistics(key=TaskStatistics.key_of(kind, 0))
-        statistics.add_to(entity, Tally(gave_up=2), utc_now())
+        unit = UnitOfWork(database.get, 0, utc_now())
+        statistics.record(unit, kind, Tally(gave_up=2))
+        entity = unit.read(TaskStatistics.key_of(kind, 0))
         entity.put()
     try:
         page = default.admin("/admin").text
