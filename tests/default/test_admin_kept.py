@@ -21,7 +21,7 @@ from pushtasks import kept_tasks
 from pushtasks.database import Database
 from pushtasks.entities import DELETED, GAVE_UP, KEPT, REFUSED, REJECTED, KeptTask
 from pushtasks.queues import NewTask, TaskQueues
-from tests.default.conftest import Answer, DefaultClient
+from tests.default.conftest import ADA, OUR_PAGE, Answer, DefaultClient
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -270,3 +270,52 @@ def test_a_payload_that_looks_like_a_formula_is_defused_in_csv(
     reject(b"=HYPERLINK(1)", content_type="application/x-www-form-urlencoded")
     [_, row] = csv.reader(io.StringIO(default.admin("/admin/kept.csv").text))
     assert "'=HYPERLINK(1)" in row
+
+
+PAGE = {"Accept": "text/html"}
+
+
+def test_an_edit_that_would_be_rejected_again_is_not_enqueued_and_stays_in_the_form(
+    default: DefaultClient, reject: Reject, name: str
+) -> None:
+    task_id = reject(f'{{"counter": "{name}", "amount": "x"}}'.encode())
+    fields = {"id": task_id, "path": "/update-counter", "payload": '{"counter": '}
+    answer = default.post_form("/admin/kept/edited", fields, {**ADA, **OUR_PAGE, **PAGE})
+    assert answer.status == 400
+    assert "Nothing was enqueued: it would be rejected again." in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert "\n{&#34;counter&#34;: </textarea>" in answer.text
+    assert default.admin(f"/admin/kept/task?id={task_id}").text.count("needs a decision") == 1
+
+
+def test_nothing_ticked_is_told_on_the_list_itself(default: DefaultClient, reject: Reject) -> None:
+    reject(b'{"amount": 1}')
+    answer = default.post_form("/admin/kept/selected", {"action": "discard"}, {**ADA, **OUR_PAGE, **PAGE})
+    assert answer.status == 400
+    assert "No task is selected. Tick some first." in answer.text
+    assert "<h1>Rejected tasks</h1>" in answer.text
+
+
+def test_kept_tasks_are_filtered_by_kind_and_by_text(
+    default: DefaultClient, reject: Reject, name: str
+) -> None:
+    found = reject(f'{{"counter": "{name}", "amount": "needle"}}'.encode())
+    other = reject(b'{"amount": 1}')
+    page = default.admin("/admin/kept?text=NEEDLE&kind=update-counter").text
+    assert found.partition("@")[0] in page
+    assert other.partition("@")[0] not in page
+    assert "None." in default.admin("/admin/kept?kind=another").text
+
+
+def test_a_task_and_the_one_that_it_was_enqueued_again_as_lead_to_each_other(
+    default: DefaultClient, reject: Reject, name: str, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    task_id = reject(f'{{"counter": "{name}", "amount": "x"}}'.encode())
+    task = task_id.partition("@")[0]
+    edited = json.dumps({"counter": name, "amount": 2})
+    default.admin_post("/admin/kept/edited", id=task_id, path="/update-counter", payload=edited)
+    wait_for_state(f"{task}-r1", "applied")
+    first = default.admin(f"/admin/tasks/{task}?kind=update-counter").text
+    again = default.admin(f"/admin/tasks/{task}-r1?kind=update-counter").text
+    assert f'href="/admin/tasks/{task}-r1?kind=update-counter"' in first
+    assert f'href="/admin/tasks/{task}?kind=update-counter"' in again

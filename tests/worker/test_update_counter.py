@@ -328,3 +328,10 @@ def test_charsets_that_a_request_names_are_not_looked_up(
         by_hand = {**ADMIN, **FORM, "Content-Type": content_type}
         worker.request("/update-counter", body=body, headers=by_hand)
     assert set(encodings._cache) == before
+
+
+def test_the_form_shows_why_a_task_was_rejected_and_not_in_green(worker: WorkerClient) -> None:
+    body = b"task=by-form-1&counter=a&amount=abc"
+    page = worker.request("/update-counter", body=body, headers={**ADMIN, **FORM}).text
+    assert '<p class="notice bad" role="status">' in page
+    assert "amount is &#39;abc&#39;. Expected a whole number" in page

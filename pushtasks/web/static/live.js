@@ -188,7 +188,8 @@ async function send(form, submitter) {
   const wasFocused = document.activeElement;
   buttons.forEach((each) => { each.disabled = true; });
   try {
-    const reply = await fetch(submitter?.hasAttribute("formaction") ? submitter.formAction : form.action, { method: "POST", body, headers: { Accept: "text/html" } });
+    // Not form.action: a button of that name would be in its place.
+    const reply = await fetch(submitter?.getAttribute("formaction") || form.getAttribute("action"), { method: "POST", body, headers: { Accept: "text/html" } });
     const fresh = parsed(await reply.text());
     if (!swap(fresh)) {
       localise(fresh);
