@@ -72,7 +72,8 @@ def test_in_a_storm_every_action_and_every_figure_stays_in_sight(
         """() => [...document.querySelectorAll('.rows td, .rows button, .rows .button, .value')]
             .filter(each => each.checkVisibility() && !each.closest('details:not([open])'))
             .filter(each => {
-                const box = each.getBoundingClientRect(), frame = each.closest('.scroll')?.getBoundingClientRect();
+                const box = each.getBoundingClientRect();
+                const frame = each.closest('.scroll')?.getBoundingClientRect();
                 return box.left < 0 || box.right > innerWidth || (frame && box.right > frame.right + 1);
             })
             .map(each => each.textContent.trim())"""
