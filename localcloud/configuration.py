@@ -1,7 +1,7 @@
 """The application as its YAML files describe it: app.yaml and its kin, read by Google's own parsers.
 
 What Google's parsers accept is accepted; what they refuse becomes one line that names file, line and key.
-queue.yaml and index.yaml are only told apart here: the processes that use them read them.
+queue.yaml, cron.yaml and index.yaml are only told apart here: the processes that use them read them.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Application:
     queue_file: Path | None = None
     index_file: Path | None = None
     dispatch_file: Path | None = None
+    cron_file: Path | None = None
 
 
 def load_application(files: Iterable[Path]) -> Application:
@@ -97,6 +98,7 @@ def load_application(files: Iterable[Path]) -> Application:
         queue_file=others.get("queue"),
         index_file=others.get("index") or (beside if beside.is_file() else None),
         dispatch_file=dispatch_file,
+        cron_file=others.get("cron"),
     )
 
 
@@ -136,15 +138,13 @@ def load_dispatch(file: Path) -> list[routing.DispatchRule]:
 
 def _kind_of(file: Path) -> str:
     """By name where the name is App Engine's own, else by the first key that tells."""
-    if file.name in ("queue.yaml", "dispatch.yaml", "index.yaml", "queue.yml", "dispatch.yml", "index.yml"):
+    if file.suffix in (".yaml", ".yml") and file.stem in ("queue", "dispatch", "index", "cron"):
         _read(file)
         return file.stem
-    if file.stem == "cron":
-        raise ConfigurationError(f"{file}: cron jobs are not run locally; leave the file out")
     for line in _read(file).splitlines():
-        key = re.match(r"(queue|dispatch|indexes)\s*:", line)
+        key = re.match(r"(queue|dispatch|indexes|cron)\s*:", line)
         if key:
-            return {"queue": "queue", "dispatch": "dispatch", "indexes": "index"}[key.group(1)]
+            return {"indexes": "index"}.get(key.group(1), key.group(1))
     return "service"
 
 

@@ -60,8 +60,9 @@ def parse(arguments: Sequence[str]) -> Options:
         nargs="+",
         type=Path,
         metavar="FILE.yaml",
-        help="one file per service (app.yaml, worker.yaml), queue.yaml, and if there are any dispatch.yaml "
-        "and index.yaml, in any order; an index.yaml beside the first service's file is taken by itself",
+        help="one file per service (app.yaml, worker.yaml), queue.yaml, and if there are any dispatch.yaml, "
+        "cron.yaml and index.yaml, in any order; an index.yaml beside the first "
+        "service's file is taken by itself",
     )
     add = parser.add_argument
     add(

@@ -50,7 +50,7 @@ class Reloader:
         shown += f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         application = self._stack.application
         described = {service.file for service in application.services.values()}
-        for file in (application.queue_file, application.dispatch_file):
+        for file in (application.queue_file, application.dispatch_file, application.cron_file):
             if file is not None:
                 described.add(file.absolute())
         if described.intersection(changed):

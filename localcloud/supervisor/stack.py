@@ -97,6 +97,10 @@ class Stack:
             self._say_elsewhere("DATASTORE_EMULATOR_HOST", commands.real_datastore_address)
         if not commands.starts_tasks:
             self._say_elsewhere("CLOUD_TASKS_EMULATOR_HOST", commands.real_tasks_address)
+            if self.application.cron_file is not None:
+                self._console.say(
+                    "cron.yaml is not run: our own Cloud Tasks would do that, and is not started."
+                )
         first = []
         if commands.starts_datastore:
             first.append(self._start_platform(commands.datastore()))

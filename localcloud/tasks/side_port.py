@@ -5,6 +5,7 @@ import json
 
 from aiohttp import web
 
+from localcloud.cron.scheduler import Scheduler
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
@@ -16,13 +17,23 @@ MAX_IDLE_SECONDS = 3600.0
 
 
 class SidePort:
-    """GET / (alive), GET /counts, GET /idle, POST /redeliver, and /faults to read, set and remove."""
+    """GET / (alive), GET /counts, GET /idle, POST /redeliver, /faults to read, set and remove, and
+    GET /cron, POST /cron/run?job=ID.
+    """
 
-    def __init__(self, broker: Broker, counts: Counts, faults: FaultySender, redelivery: Redelivery) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        counts: Counts,
+        faults: FaultySender,
+        redelivery: Redelivery,
+        cron: Scheduler,
+    ) -> None:
         self._broker = broker
         self._counts = counts
         self._faults = faults
         self._redelivery = redelivery
+        self._cron = cron
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -37,6 +48,8 @@ class SidePort:
                 web.get("/faults", self.faults),
                 web.post("/faults", self.set_faults),
                 web.delete("/faults", self.remove_faults),
+                web.get("/cron", self.cron),
+                web.post("/cron/run", self.run_job),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
@@ -98,6 +111,25 @@ class SidePort:
     async def remove_faults(self, _: web.Request) -> web.Response:
         self._faults.plan = None
         return web.json_response(None)
+
+    async def cron(self, _: web.Request) -> web.Response:
+        """The jobs of cron.yaml, each with its last and its next run."""
+        return web.json_response({"jobs": self._cron.as_json()})
+
+    async def run_job(self, request: web.Request) -> web.Response:
+        """Start a run of the job `job` (its id from GET /cron), and answer with the job as it then is.
+
+        404: no such job; 409: a run is under way.
+        """
+        text = request.query.get("job", "")
+        try:
+            number = int(text)
+            started = self._cron.run_now(number)
+        except (ValueError, IndexError):
+            return web.Response(status=404, text=f"There is no cron job {text!r}.\n")
+        if not started:
+            return web.Response(status=409, text=f"The cron job {number} is running.\n")
+        return web.json_response(self._cron.as_json()[number])
 
 
 def _bad(message: str) -> web.Response:
