@@ -15,6 +15,7 @@ from typing import Any
 from google.appengine.api import appinfo, dispatchinfo, validation, yaml_errors
 
 from localcloud import routing
+from localcloud.includes import IncludeError, merge_includes
 
 _KEY = re.compile(r"^\s*(?:-\s+)*[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 _UNKNOWN_KEY = re.compile(r"Unexpected attribute '([^']*)'")
@@ -48,6 +49,8 @@ class Service:
     # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
     # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
+    # The files that `includes:` names, and theirs.
+    included: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -104,12 +107,13 @@ def load_application(files: Iterable[Path]) -> Application:
 
 def load_service(file: Path) -> Service:
     """Read one service's file. Raises ConfigurationError."""
-    text = _read(file)
-    info = _parse(file, text, appinfo.LoadSingleAppInfo)
+    texts = {file: _read(file)}
+    info = _parse(file, texts[file], appinfo.LoadSingleAppInfo)
     if not info.runtime:
         raise ConfigurationError(
             f"{file}: the key 'runtime' is missing; expected for example runtime: python313"
         )
+    included = _include(info, file, texts)
     variables = dict(info.env_variables or {})
     name = info.service or info.module or routing.DEFAULT_SERVICE
     expiration = _seconds(info.default_expiration, _DEFAULT_EXPIRATION_SECONDS)
@@ -119,7 +123,7 @@ def load_service(file: Path) -> Service:
         name=name,
         file=file.absolute(),
         routes=routing.ServiceRoutes(
-            name, tuple(_handler(file, text, entry, expiration) for entry in info.handlers or ())
+            name, tuple(_handler(texts, entry, expiration) for entry in info.handlers or ())
         ),
         entrypoint=info.entrypoint or _DEFAULT_ENTRYPOINT,
         runtime=info.runtime,
@@ -127,7 +131,26 @@ def load_service(file: Path) -> Service:
         instance_class=info.instance_class or ("B2" if scales_by_hand else "F1"),
         env_variables={str(variable): str(value) for variable, value in variables.items()},
         first_request="/_ah/start" if scales_by_hand else "/_ah/warmup" if warms_up else None,
+        included=tuple(included),
     )
+
+
+def _include(info: Any, file: Path, texts: dict[Path, str]) -> list[Path]:
+    """Merge what `info` includes into it; the files, whose texts are added to `texts`."""
+
+    def load(included: Path) -> Any:
+        text = texts[included] = _read(included)
+        try:
+            return _parse(included, text, appinfo.LoadAppInclude)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, appinfo.appinfo_errors.EmptyConfigurationFile):
+                return None
+            raise
+
+    try:
+        return merge_includes(info, file, load)
+    except IncludeError as error:
+        raise ConfigurationError(f"{error.included_from}, key 'includes': {error}") from error
 
 
 def load_dispatch(file: Path) -> list[routing.DispatchRule]:
@@ -231,7 +254,8 @@ def _seconds(expiration: str | None, default: int) -> int:
     return int(appinfo.ParseExpiration(expiration)) if expiration else default
 
 
-def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> routing.Handler:
+def _handler(texts: Mapping[Path, str], entry: Any, default_expiration: int) -> routing.Handler:
+    """`texts`: the files that the entry may stand in."""
     what = entry.GetHandlerType()
     kind = {"static_dir": routing.Kind.STATIC_DIR, "static_files": routing.Kind.STATIC_FILES}.get(what)
     key = "url"
@@ -240,9 +264,14 @@ def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> rout
         key = "upload"
         upload = routing.compile_upload(entry.upload) if entry.upload else None
     except ValueError as error:
-        lines, wrong = text.splitlines(), getattr(entry, key)
-        line = next((number for number, content in enumerate(lines) if wrong in content), 0)
-        raise ConfigurationError(f"{file}, line {line + 1}, key {key!r}: {error}") from error
+        wrong = getattr(entry, key)
+        places = (
+            f"{file}, line {line}"
+            for file, text in texts.items()
+            for line, content in enumerate(text.splitlines(), 1)
+            if wrong in content
+        )
+        raise ConfigurationError(f"{next(places, next(iter(texts)))}, key {key!r}: {error}") from error
     return routing.Handler(
         url=entry.url,
         pattern=pattern,
