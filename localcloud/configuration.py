@@ -15,7 +15,9 @@ from typing import Any
 from google.appengine.api import appinfo, dispatchinfo, validation, yaml_errors
 
 from localcloud import routing
+from localcloud.application_files import OTHER_FILES, NoApplicationError, application_files
 from localcloud.includes import IncludeError, merge_includes
+from localcloud.parser_warnings import no_parser_warnings
 
 _KEY = re.compile(r"^\s*(?:-\s+)*[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 _UNKNOWN_KEY = re.compile(r"Unexpected attribute '([^']*)'")
@@ -39,6 +41,8 @@ class Service:
     name: str
     file: Path
     routes: routing.ServiceRoutes
+    # Empty: none is written, and the runtime's own is not known here.
+    # We differ: on App Engine other languages than Python start something by themselves, too.
     entrypoint: str
     runtime: str = "python313"
     version: str | None = None
@@ -49,6 +53,10 @@ class Service:
     # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
     # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
+    # `env: flex`, which is not run here: what can be, is run as in the standard environment.
+    is_flexible: bool = False
+    # `app_engine_apis: true`.
+    wants_bundled_services: bool = False
     # The files that `includes:` names, and theirs.
     included: tuple[Path, ...] = ()
 
@@ -71,13 +79,18 @@ class Application:
 
 
 def load_application(files: Iterable[Path]) -> Application:
-    """Read and check the files, whatever their order. index.yaml beside the first service is taken by itself.
+    """Read and check the files, whatever their order, and those in folders among them. index.yaml beside the
+    first service is taken by itself.
 
     Raises ConfigurationError.
     """
     services: list[Service] = []
     others: dict[str, Path] = {}
-    for file in files:
+    try:
+        named = application_files(files)
+    except (NoApplicationError, OSError) as error:
+        raise ConfigurationError(str(error)) from error
+    for file in named:
         what = _kind_of(file)
         if what == "service":
             services.append(load_service(file))
@@ -114,6 +127,7 @@ def load_service(file: Path) -> Service:
             f"{file}: the key 'runtime' is missing; expected for example runtime: python313"
         )
     included = _include(info, file, texts)
+    runtime: str = info.GetEffectiveRuntime()  # of the flexible environment, where `runtime` became vm
     variables = dict(info.env_variables or {})
     name = info.service or info.module or routing.DEFAULT_SERVICE
     expiration = _seconds(info.default_expiration, _DEFAULT_EXPIRATION_SECONDS)
@@ -125,12 +139,14 @@ def load_service(file: Path) -> Service:
         routes=routing.ServiceRoutes(
             name, tuple(_handler(texts, entry, expiration) for entry in info.handlers or ())
         ),
-        entrypoint=info.entrypoint or _DEFAULT_ENTRYPOINT,
-        runtime=info.runtime,
+        entrypoint=info.entrypoint or (_DEFAULT_ENTRYPOINT if runtime.startswith("python") else ""),
+        runtime=runtime,
         version=info.version,
         instance_class=info.instance_class or ("B2" if scales_by_hand else "F1"),
         env_variables={str(variable): str(value) for variable, value in variables.items()},
         first_request="/_ah/start" if scales_by_hand else "/_ah/warmup" if warms_up else None,
+        is_flexible=bool(info.vm) or info.env in ("2", "flex", "flexible"),
+        wants_bundled_services=bool(info.app_engine_apis),
         included=tuple(included),
     )
 
@@ -161,7 +177,7 @@ def load_dispatch(file: Path) -> list[routing.DispatchRule]:
 
 def _kind_of(file: Path) -> str:
     """By name where the name is App Engine's own, else by the first key that tells."""
-    if file.suffix in (".yaml", ".yml") and file.stem in ("queue", "dispatch", "index", "cron"):
+    if file.suffix in (".yaml", ".yml") and file.stem in OTHER_FILES:
         _read(file)
         return file.stem
     for line in _read(file).splitlines():
@@ -194,7 +210,8 @@ def _read(file: Path) -> str:
 def _parse(file: Path, text: str, load: Callable[[str], Any]) -> Any:
     """`load(text)`; every way in which Google's parsers refuse becomes one ConfigurationError."""
     try:
-        return load(text)
+        with no_parser_warnings():
+            return load(text)
     except yaml_errors.EventError as error:
         raise ConfigurationError(_place(file, text, error.event.start_mark.line, str(error.cause))) from error
     except yaml_errors.EventListenerYAMLError as error:

@@ -11,6 +11,7 @@ from google.appengine.api import croninfo, validation, yaml_errors
 
 from localcloud.configuration import ConfigurationError
 from localcloud.cron.schedule_parser import parse_schedule
+from localcloud.parser_warnings import no_parser_warnings
 from localcloud.tasks.parser_messages import one_line
 
 _CRON_KEY = re.compile(r"^\s*[\"']?cron[\"']?\s*:", re.MULTILINE)
@@ -27,7 +28,8 @@ def jobs_in(file: Path) -> list[dict[str, Any]]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{file}: cannot read it: {reason}; expected a cron.yaml") from error
     try:
-        entries = croninfo.LoadSingleCron(text).cron
+        with no_parser_warnings():
+            entries = croninfo.LoadSingleCron(text).cron
     except (yaml_errors.Error, validation.ValidationError, croninfo.MalformedCronfigurationFile) as error:
         raise ConfigurationError(one_line(file, error)) from error
     if entries is None and not _CRON_KEY.search(text):

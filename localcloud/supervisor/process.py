@@ -255,16 +255,13 @@ class Process:
     def _show(self, lines: list[str]) -> None:
         telling = (line for line in reversed(lines) if line.strip() and not _ABOUT_GUNICORN.match(line))
         self.last_line = next(telling, self.last_line)
-        ready_line = self.command.ready_line
-        if ready_line is not None and not self._announced.is_set():
-            place = next((n for n, line in enumerate(lines) if line.startswith(ready_line)), None)
-            # Until it is ready for the first time, a platform process prints nothing but why it can't be.
-            before = lines[:place] if self._first_start.done() else []
-            if place is not None:
+        if self.command.ready_line is not None and not self._announced.is_set():
+            remaining = [line for line in lines if not line.startswith(self.command.ready_line)]
+            if len(remaining) < len(lines):
                 self._announced.set()
-                before = before + lines[place + 1 :]
-            lines = before
-        if lines:
+            lines = remaining
+        # Until it is ready, a platform process prints nothing but the reason why it can't be.
+        if lines and (self.command.ready_line is None or self._announced.is_set()):
             self._shared.console.lines(self.command.label, lines)
 
     def _failure(self, status: int) -> StartError:

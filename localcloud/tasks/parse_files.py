@@ -17,6 +17,7 @@ from google.appengine.api import queueinfo, validation, yaml_errors
 
 from localcloud.configuration import ConfigurationError, load_dispatch, load_service
 from localcloud.cron.cron_file import jobs_in
+from localcloud.parser_warnings import no_parser_warnings
 from localcloud.tasks.parser_messages import one_line
 
 _QUEUE_KEY = re.compile(r"^\s*[\"']?queue[\"']?\s*:", re.MULTILINE)
@@ -52,7 +53,8 @@ def queues_in(file: Path) -> list[dict[str, Any]]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{file}: cannot read it: {reason}; expected a queue.yaml") from error
     try:
-        entries = queueinfo.LoadSingleQueue(text).queue
+        with no_parser_warnings():
+            entries = queueinfo.LoadSingleQueue(text).queue
     except (yaml_errors.Error, validation.ValidationError, queueinfo.MalformedQueueConfiguration) as error:
         raise ConfigurationError(one_line(file, error)) from error
     if entries is None and not _QUEUE_KEY.search(text):
