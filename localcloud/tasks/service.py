@@ -94,7 +94,9 @@ class Service:
             LastRuns(options.data and options.data.with_name("cron.json"), files.cron, write_log),
             write_log,
         )
-        self._side_port = SidePort(self.broker, self.counts, self.faults, self.redelivery, self.cron)
+        self._side_port = SidePort(
+            self.broker, self.counts, self.faults, self.redelivery, self.cron, log.given_up
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

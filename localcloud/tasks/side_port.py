@@ -9,6 +9,7 @@ from localcloud.cron.scheduler import Scheduler
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
+from localcloud.tasks.given_up import GivenUpTasks
 from localcloud.tasks.idle import wait_idle
 from localcloud.tasks.redelivery import Redelivery
 
@@ -17,7 +18,7 @@ MAX_IDLE_SECONDS = 3600.0
 
 
 class SidePort:
-    """GET / (alive), GET /counts, GET /idle, POST /redeliver, /faults to read, set and remove, and
+    """GET / (alive), GET /counts, GET /idle, GET /given-up, POST /redeliver, /faults to read, set and remove,
     GET /cron, POST /cron/run?job=ID.
     """
 
@@ -28,12 +29,14 @@ class SidePort:
         faults: FaultySender,
         redelivery: Redelivery,
         cron: Scheduler,
+        given_up: GivenUpTasks,
     ) -> None:
         self._broker = broker
         self._counts = counts
         self._faults = faults
         self._redelivery = redelivery
         self._cron = cron
+        self._given_up = given_up
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -48,6 +51,7 @@ class SidePort:
                 web.get("/faults", self.faults),
                 web.post("/faults", self.set_faults),
                 web.delete("/faults", self.remove_faults),
+                web.get("/given-up", self.given_up),
                 web.get("/cron", self.cron),
                 web.post("/cron/run", self.run_job),
             ]
@@ -111,6 +115,10 @@ class SidePort:
     async def remove_faults(self, _: web.Request) -> web.Response:
         self._faults.plan = None
         return web.json_response(None)
+
+    async def given_up(self, _: web.Request) -> web.Response:
+        """The last tasks that were given up, and how many there were since the start."""
+        return web.json_response(self._given_up.as_json())
 
     async def cron(self, _: web.Request) -> web.Response:
         """The jobs of cron.yaml, each with its last and its next run."""
