@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,16 @@ def test_bundled_services_in_use_are_named_with_what_replaces_them(tmp_path: Pat
     assert "imported by main.py" in line
     assert "for memcache: redis (Memorystore); for ndb: google-cloud-ndb" in line
     assert said(tmp_path, "runtime: python313\n") == []
+
+
+def test_windows_is_told_that_it_needs_wsl() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.platform = 'win32'; import localcloud"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ImportError: localcloud runs on Linux and macOS" in done.stderr
+    assert "WSL 2" in done.stderr
