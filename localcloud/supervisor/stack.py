@@ -61,6 +61,8 @@ class Stack:
                         self._console.release()
                     text = str(error) if str(error).startswith("localcloud.") else f"localcloud: {error}"
                     print(text, file=sys.stderr, flush=True)
+                    for taken in filter(None, (one.takes(self._commands.port) for one in self._starting())):
+                        print(f"localcloud: {taken}", file=sys.stderr, flush=True)
                     return error.status
                 self._announce()
                 if reloader is not None:
