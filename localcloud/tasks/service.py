@@ -82,6 +82,7 @@ class Service:
         self.faults = FaultySender(self._sender, clock)
         finished = FinishedTasks()
         log = DeliveryLog(write_log, self.counts, finished, verbose=options.verbose)
+        self.given_up = log.given_up
         self.broker = Broker(self._store, clock, self.faults, log, randomness)
         self.redelivery = Redelivery(finished, self._sender, clock, self.counts)
         self.broker.apply_file(
@@ -95,7 +96,7 @@ class Service:
             write_log,
         )
         self._side_port = SidePort(
-            self.broker, self.counts, self.faults, self.redelivery, self.cron, log.given_up
+            self.broker, self.counts, self.faults, self.redelivery, self.cron, self.given_up
         )
         self._server = grpc.aio.server(
             options=[

@@ -323,9 +323,10 @@ def test_without_any_target_the_attempt_fails_and_the_log_says_why(start_server:
             parent=f"{server.location_name}/queues/q",
             task={**app_engine(), "retry_config": {"max_attempts": 1}},
         )
-    server.wait_idle()
+    (given_up,) = server.wait_idle()
     assert "there is no target for the service 'default'" in lines[0]
-    assert "GIVEN UP" in lines[0]
+    assert lines[0] == f"{given_up}; GIVEN UP, the task is deleted"
+    assert server.wait_idle() == []
 
 
 def test_instances_share_the_work_the_least_busy_first(
