@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.configuration import Application, Service
-from localcloud.runtimes import remarks
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
@@ -22,6 +21,7 @@ from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
 from localcloud.supervisor.readiness import first_request_probe
 from localcloud.supervisor.reloading import Reloader
+from localcloud.supervisor.runtimes import remarks
 from localcloud.supervisor.start_watch import Starting, StartWatch
 from localcloud.supervisor.state import DataFolder
 
@@ -98,9 +98,8 @@ class Stack:
     async def _start(self) -> None:
         self._console.hold()
         commands = self._commands
-        for service in self.application.services.values():
-            for remark in remarks(service):
-                self._console.say(remark)
+        for remark in remarks(self.application.services.values()):
+            self._console.say(remark)
         if not commands.starts_datastore:
             self._say_elsewhere("DATASTORE_EMULATOR_HOST", commands.real_datastore_address)
         if not commands.starts_tasks:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from localcloud.configuration import Service
+from localcloud.supervisor.file_watch import FileWatch
 
 _PYTHON_3 = re.compile(r"python3\d*")
 _PYTHON_2 = ("python", "python27")
@@ -30,17 +31,16 @@ _REPLACEMENTS = {
 }
 _NAME = re.compile(rf"\b({'|'.join(_REPLACEMENTS)})\b")
 _MOST_FILES = 2000
-_SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__"})
 
 
-def remarks(service: Service) -> list[str]:
-    """What a person should know who starts the service."""
-    found = [
-        _runtime_remark(service),
-        _flexible_remark(service) if service.is_flexible else None,
-        _bundled_remark(service) if service.wants_bundled_services else None,
-    ]
-    return [f"{service.file.name}: {remark}" for remark in found if remark is not None]
+def remarks(services: Iterable[Service]) -> list[str]:
+    """What a person should know who starts the services. What several have in common is said once."""
+    files: dict[str, list[str]] = {}
+    for service in services:
+        for remark in (_runtime_remark(service), _flexible_remark(service), _bundled_remark(service)):
+            if remark is not None:
+                files.setdefault(remark, []).append(service.file.name)
+    return [f"{', '.join(names)}: {remark}" for remark, names in files.items()]
 
 
 def _runtime_remark(service: Service) -> str | None:
@@ -57,16 +57,21 @@ def _runtime_remark(service: Service) -> str | None:
     )
 
 
-def _flexible_remark(service: Service) -> str:
-    return f"the flexible environment is not provided: {service.name} is run as in the standard one"
+def _flexible_remark(service: Service) -> str | None:
+    if not service.is_flexible:
+        return None
+    return "the flexible environment is not provided: what can be is run as in the standard one"
 
 
 def _bundled_remark(service: Service) -> str | None:
     # We differ: the bundled services of `app_engine_apis: true` are not provided; a call fails with
     # RPCFailedError, "Attempted RPC call without active security ticket".
+    if not service.wants_bundled_services:
+        return None
     used: set[str] = set()
     first: Path | None = None
-    for file in _python_files(service.folder):
+    deployed = FileWatch.over(service.folder, ()).files()
+    for file in islice((file for file in deployed if file.suffix == ".py"), _MOST_FILES):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -82,19 +87,3 @@ def _bundled_remark(service: Service) -> str | None:
         f"app_engine_apis: the bundled services (google.appengine, imported by {where}) are not provided "
         "here, their calls fail" + (f". Use instead {instead}" if instead else "")
     )
-
-
-def _python_files(folder: Path) -> Iterator[Path]:
-    """The program's own files, as far as there are not very many."""
-    count = 0
-    for parent, folders, names in os.walk(folder):
-        if "pyvenv.cfg" in names:
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(".py"):
-                count += 1
-                if count > _MOST_FILES:
-                    return
-                yield Path(parent) / name

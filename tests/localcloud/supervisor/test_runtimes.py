@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from localcloud.configuration import load_service
-from localcloud.runtimes import remarks
+from localcloud.supervisor.runtimes import remarks
 
 
 def said(folder: Path, app: str) -> list[str]:
     (folder / "app.yaml").write_text(app)
-    return remarks(load_service(folder / "app.yaml"))
+    return remarks([load_service(folder / "app.yaml")])
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_another_runtime_is_one_line(tmp_path: Path, app: str, expected: str | N
 def test_bundled_services_in_use_are_named_with_what_replaces_them(tmp_path: Path) -> None:
     app = "runtime: python313\napp_engine_apis: true\n"
     (tmp_path / "main.py").write_text("import os  # google.appengine\n")
-    environment = tmp_path / "env" / "lib"
-    environment.mkdir(parents=True)
-    (environment.parent / "pyvenv.cfg").touch()
-    (environment / "sdk.py").write_text("from google.appengine.api import mail\n")
+    (tmp_path / ".gcloudignore").write_text("bench/\n")
+    for folder in ("bench", "env/lib/site-packages"):  # neither is deployed
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "old.py").write_text("from google.appengine.api import mail\n")
     assert said(tmp_path, app) == []
 
     (tmp_path / "main.py").write_text(
@@ -53,10 +53,19 @@ def test_bundled_services_in_use_are_named_with_what_replaces_them(tmp_path: Pat
     assert said(tmp_path, "runtime: python313\n") == []
 
 
+def test_what_services_have_in_common_is_said_once(tmp_path: Path) -> None:
+    services = []
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(f"runtime: python27\nservice: {name}\n")
+        services.append(load_service(tmp_path / f"{name}.yaml"))
+    (line,) = remarks(services)
+    assert line.startswith("one.yaml, two.yaml: runtime python27 is Python 2")
+
+
 def test_windows_is_told_that_it_needs_wsl() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.platform = 'win32'; import localcloud"],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=False,
