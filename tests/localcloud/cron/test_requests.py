@@ -140,6 +140,29 @@ def test_a_target_that_does_not_run_falls_to_the_default_service(start: Callable
     assert jobs(server)[2]["service"] == "default"
 
 
+def test_a_job_waits_until_its_service_accepts_connections(start: Callable[..., TasksServer]) -> None:
+    application = Handler()
+    server = start(CRON, default=application)
+    port = int(application.url.rpartition(":")[2])
+    application.close()
+
+    with urlopen(
+        Request(f"http://{server.http_address}/cron/run?job=0", method="POST"), timeout=10
+    ) as answer:
+        assert json.load(answer)["is_running"]
+    (entry, *_) = server._running().cron.entries
+    # It has been refused at least once when the service is there.
+    wait_until(lambda: entry.run is None or entry.run.pending_since_us is not None)
+    again = Handler()
+    again.start(port)
+    try:
+        again.wait_for(1)
+    finally:
+        again.close()
+    wait_until(lambda: jobs(server)[0]["last_run"] is not None)
+    assert jobs(server)[0]["last_run"]["attempts"] == 1
+
+
 def test_a_job_that_does_not_exist_is_not_found(start: Callable[..., TasksServer]) -> None:
     server = start(CRON, default=Handler())
 
