@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.configuration import ConfigurationError
 from localcloud.cron.cron_file import jobs_in
 from localcloud.cron.job import NEVER_AGAIN, Job, jobs
 from localcloud.tasks.clock import SECOND_US
@@ -75,3 +76,28 @@ def test_time_zones_need_no_data_of_the_system(tmp_path: Path) -> None:
         zoneinfo.reset_tzpath(to=before)
     run = popular.schedule.after(datetime(2026, 7, 1, 12, tzinfo=UTC))
     assert run == datetime(2026, 7, 2, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "every 1 hours\n",
+            "every 1 hour\n",
+            "cron.yaml, line 4, key 'schedule': 'every 1 hour': 'hour' is not understood",
+        ),
+        ("US/Eastern", "US/Atlantis", "line 13, key 'timezone': 'US/Atlantis' is not possible"),
+        ("- url: /stop", "- uri: /stop", "line 19, key 'uri': there is no such key; expected one of url"),
+        ("  schedule: every day 00:00\n", "", "Missing required value [schedule]"),
+        ("cron:", "queue:", "key 'queue': there is no such key; expected one of cron"),
+        (PUBLIC, "{}", "the key 'cron' is missing"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_that_names_it(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    (tmp_path / "cron.yaml").write_text(PUBLIC.replace(old, new))
+    with pytest.raises(ConfigurationError) as error:
+        jobs_in(tmp_path / "cron.yaml")
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)

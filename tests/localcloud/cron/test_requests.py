@@ -13,7 +13,6 @@ from urllib.request import Request, urlopen
 import pytest
 
 from localcloud.tasks import TasksServer
-from localcloud.tasks.bad_start import BadStart
 from tests.localcloud.tasks.harness import Handler, wait_until
 
 APP = """\
@@ -167,30 +166,3 @@ def test_a_job_that_does_not_exist_is_not_found(start: Callable[..., TasksServer
     server = start(CRON, default=Handler())
 
     assert [run(server, job) for job in (3, -1, "x", "")] == [404] * 4
-
-
-@pytest.mark.parametrize(
-    ("cron", "complaint"),
-    [
-        (
-            CRON.replace("every 24 hours", "every 24 hour"),
-            "cron.yaml, line 10, key 'schedule': 'every 24 hour': 'hour' is not understood",
-        ),
-        (
-            CRON.replace("europe/berlin", "europe/atlantis"),
-            "line 5, key 'timezone': 'europe/atlantis' is",
-        ),
-        (CRON.replace("url: /members", "uri: /members"), "line 9, key 'uri': there is no such key"),
-        (CRON.replace("  schedule: every 24 hours\n", ""), "line 10: Missing required value [schedule]"),
-        ("queue: []", "line 1, key 'queue': there is no such key; expected one of cron"),
-        ("{}", "the key 'cron' is missing"),
-    ],
-)
-def test_a_mistake_in_the_file_is_one_line_that_names_it(
-    start: Callable[..., TasksServer], cron: str, complaint: str
-) -> None:
-    with pytest.raises(BadStart) as error:
-        start(cron, default=Handler())
-
-    assert complaint in str(error.value)
-    assert "\n" not in str(error.value)
