@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from localcloud.configuration import Application, ConfigurationError, load_application
+from localcloud.fixed_port import fixed_port, with_variable
 from localcloud.supervisor.options import Options, parse
 from localcloud.supervisor.ports import PortTakenError, require_free
 from localcloud.supervisor.stack import Stack
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         application = load_application(options.files)
         _require_known_services(options, application)
+        _require_entrypoints(application)
+        _require_other_ports(options, application)
         if options.faults and not options.faults.is_file():
             raise ConfigurationError(f"--faults {options.faults}: there is no such file")
         folder = DataFolder(options.data)
@@ -47,6 +50,27 @@ def _require_known_services(options: Options, application: Application) -> None:
             known = ", ".join(application.services)
             raise ConfigurationError(
                 f"--instances {name}=...: no file describes this service; there are: {known}"
+            )
+
+
+def _require_entrypoints(application: Application) -> None:
+    for service in application.services.values():
+        if not service.entrypoint:
+            raise ConfigurationError(
+                f"{service.file}: runtime {service.runtime} is not Python, so the key 'entrypoint' must say "
+                "how it is started; expected for example entrypoint: node server.js"
+            )
+
+
+def _require_other_ports(options: Options, application: Application) -> None:
+    """A program and the front end can't both have the port; App Engine's PORT, 8080, is the usual one."""
+    for service in application.services.values():
+        port = fixed_port(service.entrypoint)
+        if port and port == options.port:
+            raise ConfigurationError(
+                f"{service.file}: the entrypoint listens on port {port}, where the front end is to listen; "
+                "the program's own port is in the variable PORT. "
+                f"Write entrypoint: {with_variable(service.entrypoint, port)}"
             )
 
 

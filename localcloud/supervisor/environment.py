@@ -57,6 +57,8 @@ def service_environment(service: Service, cloud: Cloud, port: int, instance: str
         "GAE_MEMORY_MB": str(_MEMORY_MB.get(service.instance_class, 384)),
         "GAE_DEPLOYMENT_ID": cloud.deployment,
         "GOOGLE_CLOUD_PROJECT": cloud.project,
+        # We differ: on App Engine PORT is 8080; here each instance has a port of its own, and a program that
+        # listens on 8080 whatever PORT says is told so at the start.
         "PORT": str(port),
         # We differ: the real service tells the region through the metadata server only. LOCATION_ID is what
         # Google's own libraries read before they ask that server.

@@ -22,6 +22,8 @@ from localcloud.supervisor.process import Command, Process, StartError, Surround
 from localcloud.supervisor.readiness import first_request_probe
 from localcloud.supervisor.refusals import Refusals
 from localcloud.supervisor.reloading import Reloader
+from localcloud.supervisor.runtimes import remarks
+from localcloud.supervisor.start_watch import Starting, StartWatch
 from localcloud.supervisor.state import STATE_FILE, DataFolder
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -46,6 +48,7 @@ class Stack:
         self.instances: dict[str, list[Process]] = {}
         self._is_ready = False
         self._servers_ready = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Start everything, keep it running until a signal comes, stop everything. The exit status."""
@@ -66,6 +69,8 @@ class Stack:
                         self._console.release()
                     text = str(error) if str(error).startswith("localcloud.") else f"localcloud: {error}"
                     print(text, file=sys.stderr, flush=True)
+                    for taken in filter(None, (one.takes(self._commands.port) for one in self._starting())):
+                        print(f"localcloud: {taken}", file=sys.stderr, flush=True)
                     return error.status
                 self._announce()
                 if reloader is not None:
@@ -101,10 +106,16 @@ class Stack:
     async def _start(self) -> None:
         self._console.hold()
         commands = self._commands
+        for remark in remarks(self.application.services.values()):
+            self._console.say(remark)
         if not commands.starts_datastore:
             self._say_elsewhere("DATASTORE_EMULATOR_HOST", commands.real_datastore_address)
         if not commands.starts_tasks:
             self._say_elsewhere("CLOUD_TASKS_EMULATOR_HOST", commands.real_tasks_address)
+            if self.application.cron_file is not None:
+                self._console.say(
+                    "cron.yaml is not run: our own Cloud Tasks would do that, and is not started."
+                )
         first = []
         if commands.starts_datastore:
             first.append(self._start_platform(commands.datastore()))
@@ -117,6 +128,7 @@ class Stack:
         for service in self.application.services.values():
             others += self._start_service(service)
         self._publish()
+        self._watching = asyncio.create_task(StartWatch(self._starting(), self._console.say).run())
         try:
             await asyncio.gather(*first)
             await self._disturb_deliveries()
@@ -131,6 +143,15 @@ class Stack:
             raise
         self._is_ready = True
         self._publish()
+
+    def _starting(self) -> list[Starting]:
+        return [Starting(process) for process in self._platform.values()] + [
+            Starting(process, service, instance.port)
+            for service in self.application.services.values()
+            for process, instance in zip(
+                self.instances[service.name], self._commands.instances[service.name], strict=True
+            )
+        ]
 
     async def _disturb_deliveries(self) -> None:
         """What the faults file says under `deliveries` is the dispatcher's to do."""
@@ -194,6 +215,8 @@ class Stack:
 
     async def _stop(self, mending: asyncio.Task[None]) -> None:
         """From the outside in: no new requests, no new deliveries, then the services, at last their data."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._is_ready:
             self._console.say("Stopping ...")
         services = [process for processes in self.instances.values() for process in processes]

@@ -20,6 +20,7 @@ from localcloud.supervisor.ports import FreePorts
 from localcloud.testing import http
 from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
+from localcloud.testing.given_up import GivenUp
 from localcloud.testing.sharing import IDLE_SECONDS, Queues, Shared
 from localcloud.testing.waiting import wait_until
 
@@ -168,6 +169,7 @@ class TasksProcess(ServerProcess, Shared):
             self._options += ["--target", f"{service}={url}"]
         self._options += options
         self._queues = Queues()
+        self._given_up = GivenUp()
         self._replacements = 0
         self._keep_data_in(self.folder)
 
@@ -193,11 +195,12 @@ class TasksProcess(ServerProcess, Shared):
         self._queues.forget()
         self.start()
 
-    def wait_idle(self, timeout_seconds: float = 60.0) -> None:
-        """Return once no task is pending or in flight."""
+    def wait_idle(self, timeout_seconds: float = 60.0) -> list[str]:
+        """Return once no task is pending or in flight; a line for each task given up since the last call."""
         http.call(
             "GET", self.http_address, "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
         )
+        return self._given_up.ask(self.http_address)
 
     def redeliver(self, task: str) -> Any:
         """Deliver a finished task again, by its name (short or full); returns once that is answered."""

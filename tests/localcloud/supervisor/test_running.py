@@ -321,6 +321,19 @@ def test_a_changed_queue_file_is_taken_over(run: Start, folder: Path) -> None:
     running.wait_for("queue.yaml changed: starting default again.")
 
 
+def test_a_changed_included_file_is_taken_over(run: Start, folder: Path) -> None:
+    (folder / "more.yaml").write_text("env_variables: {INCLUDED: first}\n")
+    with (folder / "app.yaml").open("a") as file:
+        file.write("includes: [more.yaml]\n")
+    running = run("app.yaml").wait_ready()
+    (folder / "more.yaml").write_text(
+        "env_variables: {INCLUDED: second}\nhandlers:\n- {url: /env, script: auto}\n"
+    )
+    running.wait_for("more.yaml changed: starting default again.")
+    wait_until(lambda: running.get("/")[0] == 404, "the new handlers")
+    wait_until(lambda: running.environment()["INCLUDED"] == "second", "the new variable")
+
+
 def test_a_mistake_in_a_changed_yaml_file_changes_nothing(run: Start, folder: Path) -> None:
     running = run("app.yaml").wait_ready()
     (folder / "app.yaml").write_text("runtime: python313\nbogus: 1\n")

@@ -322,19 +322,18 @@ def test_a_queues_target_beats_the_tasks_and_without_either_the_default_service_
     assert [request.path for request in other_handler.requests] == ["/2"]
 
 
-def test_a_service_without_a_target_fails_the_attempt_and_the_log_says_why(
-    start_server: StartServer, handler: Handler
-) -> None:
+def test_without_any_target_the_attempt_fails_and_the_log_says_why(start_server: StartServer) -> None:
     lines: list[str] = []
-    server = start_server(targets=[f"worker={handler.url}"], write_log=lines.append)
+    server = start_server(targets=[], write_log=lines.append)
     with client_of(server.address) as client:
         client.create_task(
             parent=f"{server.location_name}/queues/q",
             task={**app_engine(), "retry_config": {"max_attempts": 1}},
         )
-    server.wait_idle()
+    (given_up,) = server.wait_idle()
     assert "there is no target for the service 'default'" in lines[0]
-    assert "GIVEN UP" in lines[0]
+    assert lines[0] == f"{given_up}; GIVEN UP, the task is deleted"
+    assert server.wait_idle() == []
 
 
 def test_instances_share_the_work_the_least_busy_first(
