@@ -82,7 +82,7 @@ class HttpApi:
         if match is None or match[2] not in _METHODS:
             raise Refused(
                 grpc.StatusCode.NOT_FOUND,
-                f"There is no {path[:200]!r}. Expected /v1/projects/PROJECT:METHOD, with one of these methods: "
+                f"There is no {path[:200]!r}. Expected /v1/projects/PROJECT:METHOD, METHOD of "
                 f"{', '.join(_METHODS)}.",
             )
         name, request_class, response_class = _METHODS[match[2]]
