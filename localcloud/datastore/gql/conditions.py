@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from localcloud.datastore.gql.lexer import Kind
 from localcloud.datastore.gql.reader import Reader
 from localcloud.datastore.gql.values import Values
 from localcloud.datastore.messages import CompositeFilter, Filter, Message, PropertyFilter, Value
@@ -53,7 +54,7 @@ class Conditions:
     def _forward(self) -> Message:
         """property operator value"""
         reader = self._reader
-        if not reader.token.is_name:
+        if reader.token.kind is not Kind.NAME and not reader.token.is_name:
             raise reader.expected("a property's name, a value or (")
         path = reader.property()
         token = reader.token

@@ -50,6 +50,8 @@ class Reader:
 
     def name(self, what: str) -> str:
         """The next token, a name. `what` it names, for the refusal."""
+        if self.token.kind is Kind.NAME and not self.token.is_name:
+            raise self.expected(f"{what}; a keyword as a name needs backquotes")
         if not self.token.is_name:
             raise self.expected(what)
         return self.take().content
@@ -77,13 +79,8 @@ class Reader:
     def expected(self, what: str) -> Refused:
         """The refusal of the next token."""
         token = self.token
-        if token.kind is Kind.END:
-            found = "the query ends"
-        elif token.word and token.kind is Kind.NAME and not token.is_name:
-            found = f"{token.text[:100]} (a keyword; a name like it needs backquotes)"
-        else:
-            found = f"{token.text[:100]}"
-        return self.refused(token, f"found {found}. Expected {what}.")
+        found = "the query ends here" if token.kind is Kind.END else f"found {token.text[:100]}"
+        return self.refused(token, f"{found}. Expected {what}.")
 
     def refused(self, token: Token, what: str) -> Refused:
         """A refusal of something at the token."""

@@ -55,7 +55,7 @@ class Values:
         if token.word == "null":
             self.check_literal(reader.take())
             return Value(null_value=0)
-        raise reader.expected("a value")
+        raise reader.expected("a value" if token.word != "(" else "a value; a list is written ARRAY(1, 2)")
 
     def integer(self) -> int:
         """The next token, a whole number of 64 bits."""
