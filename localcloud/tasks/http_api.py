@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 import grpc
 from aiohttp import web
 
+from localcloud.tasks import firebase
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.errors import ApiError, invalid
 from localcloud.tasks.grpc_methods import Method, call
@@ -31,7 +32,7 @@ class HttpApi:
 
     def is_call(self, path: str) -> bool:
         """Is it a path of the API?"""
-        return path.split("/", 2)[1] in self._methods
+        return self._split(path) is not None
 
     async def answer(self, request: web.Request) -> web.Response:
         """What a call is answered."""
@@ -48,9 +49,9 @@ class HttpApi:
             return _refusal(error, form)
 
     async def _call(self, request: web.Request, query: dict[str, list[str]], form: Form) -> bytes:
-        _, version, path = request.rel_url.raw_path.split("/", 2)
+        version, path = self._split(request.rel_url.raw_path) or ("", "")
         rule = find_rule(request.method, path)
-        method = self._methods[version].get(rule.method) if rule is not None else None
+        method = self._methods[version or "v2"].get(rule.method) if rule is not None else None
         if rule is None or method is None:
             raise ApiError(
                 grpc.StatusCode.NOT_FOUND,
@@ -62,7 +63,17 @@ class HttpApi:
         if content and form_of(request.headers.get("Content-Type", "")) is not Form.JSON:
             raise Malformed("The body is protobuf. Expected JSON, and Content-Type application/json.")
         message = rule.request(method.request, path, query, content)
-        return write_message(await call(rule.method, method, message, message.ByteSize(), self._counts), form)
+        if not version:
+            firebase.complete(message)
+        response = await call(rule.method, method, message, message.ByteSize(), self._counts)
+        return write_message(response, form) if version else firebase.write_response(response)
+
+    def _split(self, path: str) -> tuple[str, str] | None:
+        """The version, empty for firebase-admin, and what follows; None for what is no path of the API."""
+        if path.startswith("/projects/"):
+            return "", path[1:]
+        version, slash, rest = path[1:].partition("/")
+        return (version, rest) if slash and version in self._methods else None
 
 
 def _refusal(error: ApiError, form: Form) -> web.Response:
