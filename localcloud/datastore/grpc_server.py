@@ -19,6 +19,8 @@ from localcloud.datastore.service import Method, Service
 _SERVICE = "google.datastore.v1.Datastore"
 # Waiting for a lock takes a thread each; they are started as they are needed.
 _MAX_THREADS = 512
+# Clients round deadlines up to whole milliseconds: of a shorter one, already past, a bit of one arrives.
+_SHORTEST_SECONDS = 0.001
 
 _OPTIONS = (
     # Requests of up to 10 MiB are legal; a little more reaches us, to be refused with the reason.
@@ -64,8 +66,8 @@ def _handler(service: Service, name: str, method: Method) -> Callable[[bytes, gr
         try:
             if not context.is_active():
                 raise Refused(grpc.StatusCode.CANCELLED, "The call was cancelled before it began.")
-            # None: the client set no deadline.
-            if context.time_remaining() == 0:
+            remaining_seconds = context.time_remaining()
+            if remaining_seconds is not None and remaining_seconds < _SHORTEST_SECONDS:
                 raise Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the call began.")
             return call(service, name, method, request, context.is_active)
         except Refused as refused:

@@ -12,7 +12,8 @@ from localcloud.tasks.counts import Counts
 from localcloud.tasks.errors import ApiError
 from localcloud.tasks.messages import Message
 
-LATE = "The deadline passed before the call began."
+# Clients round deadlines up to whole milliseconds: of a shorter one, already past, a bit of one arrives.
+_SHORTEST_SECONDS = 0.001
 # How many tasks a call is billed for, by its request and its response.
 Bill = Callable[[Message, Message], int]
 
@@ -56,9 +57,11 @@ def _handler(name: str, method: Method, counts: Counts) -> Any:
     from_string = method.request.FromString
 
     async def handle(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        # None: the client set no deadline.
-        if context.time_remaining() == 0:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, LATE)
+        remaining_seconds = context.time_remaining()
+        if remaining_seconds is not None and remaining_seconds < _SHORTEST_SECONDS:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the call began."
+            )
         try:
             response = await call(name, method, from_string(raw), len(raw), counts)
         except ApiError as error:
