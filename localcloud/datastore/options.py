@@ -8,7 +8,7 @@ from pathlib import Path
 
 from localcloud.command_line import OneLineParser
 
-DESCRIPTION = "A local Datastore: google.datastore.v1 over gRPC and HTTP, for anything that honours DATASTORE_EMULATOR_HOST."
+DESCRIPTION = "A local Datastore, over gRPC and HTTP, for anything that honours DATASTORE_EMULATOR_HOST."
 CONCURRENCY = ("pessimistic", "optimistic", "optimistic-with-entity-groups")
 
 
