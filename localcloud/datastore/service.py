@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 IsWanted = Callable[[], bool]
 """Is the client that sent the request still there?"""
+Method = Callable[[bytes, IsWanted], bytes]
+"""From a request's bytes to its response's. Raises Refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Service:
         self.sweeper = Sweeper(self.storage, self.committer, settings.ttl, settings.clock)
 
     @property
-    def methods(self) -> dict[str, Callable[[bytes, IsWanted], bytes]]:
+    def methods(self) -> dict[str, Method]:
         """By their names in the API."""
         return {
             "Lookup": self.lookup,
