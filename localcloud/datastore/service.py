@@ -21,6 +21,7 @@ from localcloud.datastore.property_paths import masked, parse_mask
 from localcloud.datastore.queries import Queries
 from localcloud.datastore.query_locks import QueryLocks
 from localcloud.datastore.reading import View, Views
+from localcloud.datastore.statistics import Statistics
 from localcloud.datastore.storage import Row, Storage
 from localcloud.datastore.transactions import Transaction, Transactions
 from localcloud.datastore.ttl import Sweeper
@@ -58,6 +59,7 @@ class Service:
         self.counts = Counts()
         requirements = read_index_file(settings.required_indexes) if settings.required_indexes else None
         self.storage = Storage(settings.data, settings.clock)
+        self.statistics = Statistics(self.storage)
         self.locks = LockTable(settings.lock_wait_seconds, settings.politeness_seconds)
         self.transactions = Transactions(
             settings.clock,

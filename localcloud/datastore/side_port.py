@@ -1,4 +1,4 @@
-"""The HTTP side port: a health check, the counts, and a reset for tests."""
+"""The HTTP side port: a health check, the counts, what is stored, and a reset for tests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from localcloud.datastore.errors import BadStart
 from localcloud.datastore.service import Service
 
+_ROUTES = "There is GET /, GET /counts, GET /statistics and POST /reset.\n"
+
 
 class SidePort:
-    """GET / (alive), GET /counts, POST /reset."""
+    """GET / (alive), GET /counts, GET /statistics, POST /reset."""
 
     def __init__(self, service: Service, host: str, port: int) -> None:
         """Listen, without serving yet. Raises BadStart if that is impossible."""
@@ -54,8 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, "text/plain", "Ok\n")
         elif self.path == "/counts":
             self._answer(200, "application/json", json.dumps(self.datastore.counts.as_json()))
+        elif self.path == "/statistics":
+            self._answer(200, "application/json", json.dumps(self.datastore.statistics.as_json()))
         else:
-            self._answer(404, "text/plain", "There is GET /, GET /counts and POST /reset.\n")
+            self._answer(404, "text/plain", _ROUTES)
 
     def do_POST(self) -> None:
         # The official emulators reset themselves at POST /reset, too.
@@ -63,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.datastore.reset()
             self._answer(200, "text/plain", "Ok\n")
         else:
-            self._answer(404, "text/plain", "There is GET /, GET /counts and POST /reset.\n")
+            self._answer(404, "text/plain", _ROUTES)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: these requests are not worth a line."""
