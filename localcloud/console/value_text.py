@@ -7,6 +7,7 @@ another spelling: as a JSON string, and if need be as the protobuf message in ba
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -217,6 +218,8 @@ def guessed_value(text: str) -> Any:
     """
     bare = text.strip()
     if len(bare) >= 2 and bare[0] == bare[-1] and bare[0] in "\"'":
+        with contextlib.suppress(Problem):
+            return parse_value(TypedText(AS_JSON_STRING, bare))
         return Value(string_value=bare[1:-1])
     for name in ("integer", "double", "boolean", "timestamp", "key"):
         if name == "key" and not bare.upper().startswith("KEY("):

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.batch_methods import BatchMethods
 from localcloud.tasks.broker import Broker
@@ -73,13 +74,14 @@ class Service:
         self._sender = HttpSender(options.targets, options.files.services, loop, clock, randomness)
         self.faults = FaultySender(self._sender, clock)
         finished = FinishedTasks()
-        log = DeliveryLog(write_log, self.counts, finished, verbose=options.verbose)
+        attempts = AttemptHistory()
+        log = DeliveryLog(write_log, self.counts, finished, attempts, verbose=options.verbose)
         self.broker = Broker(self._store, clock, self.faults, log, randomness)
         self.redelivery = Redelivery(finished, self._sender, clock, self.counts)
         self.broker.apply_file(
             f"projects/{options.project}/locations/{options.location}", options.files.queues
         )
-        self._side_port = SidePort(self.broker, self.counts, self.faults, self.redelivery)
+        self._side_port = SidePort(self.broker, self.counts, self.faults, self.redelivery, attempts)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
