@@ -58,7 +58,11 @@ ROUTES: Mapping[str, Handler] = {
     "GET /cron": cron_pages.show,
     "POST /cron": cron_pages.run,
 }
-_STATIC = {"/static/console.css": "text/css; charset=utf-8", "/static/console.js": "text/javascript; charset=utf-8"}
+_STATIC = {
+    "/static/console.css": "text/css; charset=utf-8",
+    "/static/console.js": "text/javascript; charset=utf-8",
+    "/static/icon.svg": "image/svg+xml",
+}
 
 
 class Application:
@@ -83,7 +87,9 @@ class Application:
         except Exception:  # noqa: BLE001 - the browser must get an answer
             traceback.print_exc()
             text = "The console failed. Its log has the trace: logs/console.log in the data folder."
-            response = self._console.page("problem.html", status=HTTPStatus.INTERNAL_SERVER_ERROR, problem=text)
+            response = self._console.page(
+                "problem.html", status=HTTPStatus.INTERNAL_SERVER_ERROR, problem=text
+            )
         response.headers = {**SAFE_HEADERS, **response.headers}
         return response
 
@@ -95,7 +101,9 @@ class Application:
         handler = ROUTES.get(f"{method} {request.path}")
         if handler is None:
             raise Problem(f"There is no page {request.path}.", HTTPStatus.NOT_FOUND)
-        if method == "POST" and not secrets.compare_digest(request.form.get("token").encode(), self._token.encode()):
+        if method == "POST" and not secrets.compare_digest(
+            request.form.get("token").encode(), self._token.encode()
+        ):
             raise Problem(
                 "This form was made by an earlier run of the console: nothing was changed. "
                 "Go back, load the page again, and repeat what you did.",

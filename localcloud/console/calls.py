@@ -47,7 +47,7 @@ class Calls:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response.FromString,
         )
-        metadata = [("x-goog-request-params", routing)] if routing else None
+        metadata = (("x-goog-request-params", routing),) if routing else None
         try:
             return stub(request, timeout=_SECONDS, metadata=metadata)
         except grpc.RpcError as error:

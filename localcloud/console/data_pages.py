@@ -9,8 +9,8 @@ from typing import Any
 from localcloud.console.console import Console
 from localcloud.console.datastore import MOST_MUTATIONS, Stored
 from localcloud.console.errors import Problem
-from localcloud.console.keys import Database, address
 from localcloud.console.key_literals import path_text
+from localcloud.console.keys import Database, address
 from localcloud.console.kinds import all_kinds, databases, of_database
 from localcloud.console.queries import GUESSED, OPERATORS, FilterText, View, missing_indexes
 from localcloud.console.typed_json import base64_text, parse_base64

@@ -139,7 +139,7 @@ def merged(rows: Sequence[Row], entity: Any) -> list[Row]:
 
 
 def _apply(row: Row, entity: Any) -> None:
-    stored = entity.properties[row.name] if row.name in entity.properties else None
+    stored = entity.properties.get(row.name)
     if row.is_removed:
         if stored is not None:
             del entity.properties[row.name]

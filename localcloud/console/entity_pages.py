@@ -59,7 +59,10 @@ def new(console: Console, request: Request) -> Response:
         return _new_page(console, where, {"kind": request.query.get("kind")}, new_rows())
     source = _stored(console, parse_address(copied)).entity
     last = source.key.path[-1]
-    fields = {"kind": last.kind, "identifier": "name" if last.WhichOneof("id_type") == "name" else "automatic"}
+    fields = {
+        "kind": last.kind,
+        "identifier": "name" if last.WhichOneof("id_type") == "name" else "automatic",
+    }
     if len(source.key.path) > 1:
         parent = Key()
         parent.CopyFrom(source.key)
@@ -119,7 +122,9 @@ def _changed(console: Console, stored: Stored, rows: list[Row]) -> Response:
         "The entity was changed in the meantime: nothing was written. Below is what is stored by now, "
         "with your edits. Saving again writes them onto it."
     )
-    return _entity_page(console, stored, merged(rows, stored.entity), problem=text, status=HTTPStatus.CONFLICT)
+    return _entity_page(
+        console, stored, merged(rows, stored.entity), problem=text, status=HTTPStatus.CONFLICT
+    )
 
 
 def _entity_page(
@@ -217,7 +222,7 @@ def _keep_meanings(console: Console, copied: str, entity: Any) -> None:
     """A copy's properties mean what those of its source do, where the type has stayed."""
     source = console.datastore.lookup(parse_address(copied)) if copied else None
     for name, value in source.entity.properties.items() if source else ():
-        mine = entity.properties[name] if name in entity.properties else None
+        mine = entity.properties.get(name)
         if mine is not None and mine.WhichOneof("value_type") == value.WhichOneof("value_type"):
             mine.meaning = value.meaning
             if value.HasField("array_value"):

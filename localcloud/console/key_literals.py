@@ -1,7 +1,7 @@
 """A key as GQL writes it: `KEY(NAMESPACE('eu'), Counter, 'visits', Shard, 5)`.
 
-More is read than is written: kinds in quotes, a path without `KEY( )`, one for people (`Counter 'visits' / Shard 5`),
-and what Python's clients print (`Key('Counter', 'visits', namespace='eu')`).
+More is read than is written: kinds in quotes, a path without `KEY( )`, one for people (`Counter 'visits' /
+Shard 5`), and what Python's clients print (`Key('Counter', 'visits', namespace='eu')`).
 """
 
 from __future__ import annotations

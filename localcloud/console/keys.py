@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +48,10 @@ def legacy_text(key: Any) -> str | None:
     if key.partition_id.database_id or key.path[-1].WhichOneof("id_type") is None:
         return None
     flat = [part for each in key.path for part in (each.kind, _identifier(each))]
-    client_key = ClientKey(
+    client_key = ClientKey(  # type: ignore[no-untyped-call]
         *flat, project=key.partition_id.project_id, namespace=key.partition_id.namespace_id or None
     )
-    return str(client_key.to_legacy_urlsafe().decode())
+    return str(client_key.to_legacy_urlsafe().decode())  # type: ignore[no-untyped-call]
 
 
 def spellings(key: Any) -> list[tuple[str, str]]:
@@ -107,19 +108,17 @@ def _decoded(text: str) -> Any:
         data = parse_base64(text)
     except Problem:
         return None
-    try:
-        found = ClientKey.from_legacy_urlsafe(text.encode()).to_protobuf()._pb
-        return found if found.path else None
-    except Exception:  # noqa: BLE001 - whatever it is that Google's decoder meets in other bytes
-        pass
-    try:
+    with contextlib.suppress(DecodeError):
         key = Key.FromString(data)
-    except DecodeError:
+        if key.path and all(each.kind for each in key.path):
+            return key
+    try:
+        return ClientKey.from_legacy_urlsafe(text.encode()).to_protobuf()._pb  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - whatever it is that Google's decoder meets in other bytes
         return None
-    return key if key.path and all(each.kind for each in key.path) else None
 
 
-def _identifier(element: Any) -> int | str:
+def _identifier(element: Any) -> Any:
     return element.id if element.WhichOneof("id_type") == "id" else element.name
 
 

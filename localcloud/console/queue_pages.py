@@ -16,7 +16,7 @@ def queues(console: Console, request: Request) -> Response:
     """All queues, and the attempts that failed last."""
     return console.page(
         "queues.html",
-        queues=[_summary(each) for each in console.tasks.queues(console.around.location)],
+        queues=summaries(console),
         failed=console.tasks.attempts(only_failed=True)[:20],
         location=console.around.location,
         done=request.query.get("done"),
@@ -62,6 +62,11 @@ def purge(console: Console, request: Request) -> Response:
     return see_other("/tasks/queue", name=name, done=f"All tasks of {_short(name)} were deleted.")
 
 
+def summaries(console: Console) -> list[dict[str, Any]]:
+    """All queues with their figures."""
+    return [_summary(each) for each in console.tasks.queues(console.around.location)]
+
+
 def task_row(task: Any) -> dict[str, Any]:
     """A task as lists show it."""
     is_http = task.HasField("http_request")
@@ -103,7 +108,10 @@ def _settings(queue: Any) -> list[tuple[str, str]]:
         ("max_burst_size", str(limits.max_burst_size)),
         ("max_concurrent_dispatches", str(limits.max_concurrent_dispatches)),
         ("max_attempts", attempts),
-        ("max_retry_duration", f"{to_us(retry.max_retry_duration) / 1e6:g} s" if retry.max_retry_duration else "-"),
+        (
+            "max_retry_duration",
+            f"{to_us(retry.max_retry_duration) / 1e6:g} s" if retry.max_retry_duration else "-",
+        ),
         ("min_backoff", f"{to_us(retry.min_backoff) / 1e6:g} s"),
         ("max_backoff", f"{to_us(retry.max_backoff) / 1e6:g} s"),
         ("max_doublings", str(retry.max_doublings)),

@@ -49,7 +49,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         finally:
             self._free.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A connection broke off, which is its client's business; anything else is worth a line."""
         error = sys.exception()
         if not isinstance(error, OSError):
@@ -64,8 +64,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_GET
-    do_POST = do_GET
+    def do_HEAD(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: a look at the logs should not fill them."""

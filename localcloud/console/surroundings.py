@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -42,13 +41,19 @@ class Surroundings:
 def side_port(address: str | None, method: str, path: str) -> Any:
     """What the side port of one of our servers answers, in JSON. Raises Problem."""
     if address is None:
-        raise Problem("This server was not started by localcloud: it doesn't tell that.", HTTPStatus.NOT_FOUND)
-    request = urllib.request.Request(f"http://{address}{path}", method=method)  # noqa: S310 - our own address
+        raise Problem(
+            "This server was not started by localcloud: it doesn't tell that.", HTTPStatus.NOT_FOUND
+        )
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=_SECONDS)
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-            return json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as error:
-        with error:
-            raise Problem(error.read().decode("utf-8", "replace").strip(), error.code) from None
-    except (OSError, ValueError) as error:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+        if answer.status == HTTPStatus.OK:
+            return json.loads(text)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise Problem(f"{address} does not answer: {error}", HTTPStatus.BAD_GATEWAY) from None
+    finally:
+        connection.close()
+    raise Problem(text.strip(), answer.status)

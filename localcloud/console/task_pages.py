@@ -85,7 +85,9 @@ def create(console: Console, request: Request) -> Response:
     except Problem as problem:
         return _new_page(console, given, f"No task was created: {problem.text}")
     # It may be done by now: then there is no task any more, but its attempt.
-    return see_other("/tasks/queue", name=given["queue"], done=f"{created.name.rpartition('/')[2]} was created.")
+    return see_other(
+        "/tasks/queue", name=given["queue"], done=f"{created.name.rpartition('/')[2]} was created."
+    )
 
 
 def _details(task: Any) -> dict[str, Any]:
@@ -104,7 +106,9 @@ def _details(task: Any) -> dict[str, Any]:
         "method": HTTP_METHODS[request.http_method],
         "headers": headers,
         "given_headers": [(name, value) for name, value in headers if name.lower() not in made],
-        "deadline": f"{task.dispatch_deadline.seconds} s" if task.HasField("dispatch_deadline") else "of its target",
+        "deadline": f"{task.dispatch_deadline.seconds} s"
+        if task.HasField("dispatch_deadline")
+        else "of its target",
         "size": len(body),
         "is_text": is_text,
         "body": text,
@@ -153,7 +157,9 @@ def _task(given: dict[str, str]) -> Any:
         if given["service"]:
             request.app_engine_routing.service = given["service"]
     if given["method"] not in HTTP_METHODS:
-        raise Problem(f"The method {given['method']!r} is unknown. Expected one of {', '.join(HTTP_METHODS[1:])}.")
+        raise Problem(
+            f"The method {given['method']!r} is unknown. Expected one of {', '.join(HTTP_METHODS[1:])}."
+        )
     request.http_method = HTTP_METHODS.index(given["method"], 1)
     for line in filter(str.strip, given["headers"].splitlines()):
         found = _HEADER.fullmatch(line)

@@ -30,7 +30,7 @@ def timestamp_text(timestamp: Any) -> str:
 
 
 def parse_timestamp(text: str, timestamp: Any) -> None:
-    """Write the time that `text` names into a Timestamp message; without an offset it is UTC. Raises Problem."""
+    """Write the time of `text` into a Timestamp message; without an offset it is UTC. Raises Problem."""
     found = _TEXT.fullmatch(text.strip())
     try:
         if not found:

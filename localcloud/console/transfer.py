@@ -69,7 +69,10 @@ def _read(line: str, where: Database) -> Any:
     entity = read_entity(parse_json(line))
     if not entity.key.path:
         raise Problem("the entity has no key")
-    project, database = entity.key.partition_id.project_id or where.project, entity.key.partition_id.database_id
+    project, database = (
+        entity.key.partition_id.project_id or where.project,
+        entity.key.partition_id.database_id,
+    )
     if not entity.key.partition_id.project_id:
         database = where.database
     limits.check_partition(entity.key.partition_id, project, database)

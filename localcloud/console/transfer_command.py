@@ -20,7 +20,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run `export ...` or `import ...`; the exit status: 0, or 1 with one line that says what was wrong."""
     options = _parser().parse_args(arguments)
     state = read_state(options.data) or {}
-    address = options.address or state.get("datastore", {}).get("address") or os.environ.get("DATASTORE_EMULATOR_HOST")
+    address = (
+        options.address
+        or state.get("datastore", {}).get("address")
+        or os.environ.get("DATASTORE_EMULATOR_HOST")
+    )
     if not address:
         print(
             f"localcloud {options.command}: no local cloud runs with the data folder {options.data}. "
@@ -28,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    project = options.project or state.get("project") or os.environ.get("GOOGLE_CLOUD_PROJECT") or "local-project"
+    project = (
+        options.project or state.get("project") or os.environ.get("GOOGLE_CLOUD_PROJECT") or "local-project"
+    )
     # Imported late: a mistake on the command line is told at once.
     from localcloud.console.errors import Problem
 
@@ -95,8 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--project", metavar="ID", help="the entities' project (default: that of the local cloud)")
     add("--database", default="", metavar="ID", help="the database (default: the default one)")
     out = commands.add_parser("export", parents=[shared], help="write entities as lines of JSON")
-    out.add_argument("--namespace", default="", metavar="NAME", help="the namespace (default: the default one)")
-    out.add_argument("--kind", action="append", metavar="NAME", help="only this kind; repeatable (default: all)")
+    out.add_argument(
+        "--namespace", default="", metavar="NAME", help="the namespace (default: the default one)"
+    )
+    out.add_argument(
+        "--kind", action="append", metavar="NAME", help="only this kind; repeatable (default: all)"
+    )
     out.add_argument("-o", "--output", type=Path, metavar="FILE", help="the file (default: standard output)")
     into = commands.add_parser("import", parents=[shared], help="write the entities of such lines")
     into.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files; - is standard input")

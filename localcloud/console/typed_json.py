@@ -43,7 +43,10 @@ def key_json(key: Any) -> Json:
 def entity_json(entity: Any) -> Json:
     """`{"key": {...}, "properties": {name: value}}`."""
     found: dict[str, Json] = {"key": key_json(entity.key)} if entity.HasField("key") else {}
-    return {**found, "properties": {name: value_json(entity.properties[name]) for name in sorted(entity.properties)}}
+    return {
+        **found,
+        "properties": {name: value_json(entity.properties[name]) for name in sorted(entity.properties)},
+    }
 
 
 def value_json(value: Any) -> Json:
@@ -96,7 +99,9 @@ def read_key(found: Json, where: str = "key") -> Any:
             setattr(key.partition_id, _PARTITION[name], _text(text, f"{where}.partitionId.{name}"))
     path = fields.get("path")
     if not isinstance(path, list) or not path:
-        raise Problem(f'{where}.path is {_shown(path)}. Expected a list such as [{{"kind": "Counter", "id": "5"}}].')
+        raise Problem(
+            f'{where}.path is {_shown(path)}. Expected a list such as [{{"kind": "Counter", "id": "5"}}].'
+        )
     for number, step in enumerate(path):
         place = f"{where}.path[{number}]"
         given = _mapping(step, place, "kind", "id", "name")

@@ -1,8 +1,8 @@
 """A property's value as a type and a text that parses back to exactly the same value.
 
 The text is of the value alone. Whether it is indexed and its `meaning` are kept beside it. A value that its
-type's text can't tell exactly (a string with a carriage return, which no form of a browser returns) is told in
-another spelling: as a JSON string, and if need be as the protobuf message in base64.
+type's text can't tell exactly (a string with a carriage return, which no form of a browser returns) is told
+in another spelling: as a JSON string, and if need be as the protobuf message in base64.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from localcloud.console.doubles import double_text, parse_double
 from localcloud.console.errors import Problem
-from localcloud.console.key_literals import key_literal, parse_key_literal
+from localcloud.console.key_literals import key_literal, parse_key_literal, path_text
 from localcloud.console.times import parse_timestamp, timestamp_text
 from localcloud.console.typed_json import (
     array_json,
@@ -155,7 +155,7 @@ TYPES: Mapping[str, _Type] = {
     AS_JSON_STRING: _Type("string_value", json.dumps, _read_json_string, '"two\\r\\nlines"'),
     AS_PROTOBUF: _Type("", base64_text, _read_protobuf, "a Value in base64"),
 }
-_OF_FIELD = {each.field: name for name, each in reversed(TYPES.items()) if name != AS_JSON_STRING}
+_OF_FIELD = {each.field: name for name, each in TYPES.items() if name not in (AS_JSON_STRING, AS_PROTOBUF)}
 
 
 def typed_text(value: Any) -> TypedText:
@@ -194,6 +194,8 @@ def short_text(value: Any, most: int = 60) -> str:
         return f"{len(value.blob_value):,} bytes"
     elif kind == "null_value":
         return "null"
+    elif kind == "key_value":
+        text = path_text(value.key_value)
     elif kind == "array_value":
         values = value.array_value.values
         text = "[" + ", ".join(short_text(each, 20) for each in values[:8])

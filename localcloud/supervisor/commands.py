@@ -16,7 +16,7 @@ from localcloud.supervisor.ports import FreePorts
 from localcloud.supervisor.process import Command
 
 _INSIDE = "127.0.0.1"
-PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults")
+PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults", "console")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Commands:
             f"{_INSIDE}:{ports.take()}" if options.faults else self.real_datastore_address
         )
         self.tasks_address = f"{_INSIDE}:{ports.take()}" if options.faults else self.real_tasks_address
+        self.console_port = options.console_port or ports.take()
         self.instances: Mapping[str, list[Instance]] = {
             name: [
                 Instance(name, _label(name, number, options.instances.get(name, 1)), ports.take())
@@ -63,6 +64,10 @@ class Commands:
             ]
             for name in application.services
         }
+
+    @property
+    def console_url(self) -> str:
+        return f"http://localhost:{self.console_port}"
 
     def datastore(self) -> Command:
         options = self._options
@@ -101,6 +106,18 @@ class Commands:
         arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
         arguments += ["--tasks-port", _port(self.tasks_address), "--http-port", _port(self.faults_http)]
         return self._platform("faults", [*arguments, "--script", str(self._options.faults)])
+
+    def console(self, listening: int, orders: int) -> Command:
+        """`listening` and `orders` are open files of the supervisor: a socket, and the end of a pipe."""
+        options = self._options
+        arguments = [*_module("console"), "--listening", str(listening), "--orders", str(orders)]
+        arguments += ["--data", str(self._data), "--project", options.project, "--region", options.region]
+        arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
+        for option, address in (("--datastore-http", self.datastore_http), ("--tasks-http", self.tasks_http)):
+            arguments += [option, address] if address else []
+        command = self._platform("console", arguments)
+        command.inherits = (listening, orders)
+        return command
 
     def instance(self, service: Service, instance: Instance) -> Command:
         """Real service: the entrypoint runs through a shell, in the application's folder."""

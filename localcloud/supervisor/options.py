@@ -35,6 +35,7 @@ class Options:
     instances: Mapping[str, int] = field(default_factory=dict)
     datastore_port: int = 0
     tasks_port: int = 0
+    console_port: int = 0
     reloads: bool = True
     ttl: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +115,13 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="Cloud Tasks' gRPC port (default: a free one)",
     )
+    add(
+        "--console-port",
+        default=0,
+        type=_port,
+        metavar="N",
+        help="the console's port, where one looks at entities, tasks and logs (default: a free one)",
+    )
     add("--no-reload", action="store_true", help="do not restart a service when its files change")
     add(
         "--ttl",
@@ -156,6 +164,7 @@ def parse(arguments: Sequence[str]) -> Options:
         instances=dict(given.instances),
         datastore_port=given.datastore_port,
         tasks_port=given.tasks_port,
+        console_port=given.console_port,
         reloads=not given.no_reload,
         ttl=tuple(given.ttl),
         environment=dict(given.env),

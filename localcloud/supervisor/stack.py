@@ -12,16 +12,19 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.configuration import Application, Service
+from localcloud.supervisor.activation import Activation
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
-from localcloud.supervisor.logs import Console
+from localcloud.supervisor.logs import Console, LogFile
 from localcloud.supervisor.options import Options
+from localcloud.supervisor.orders import Orders
 from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
 from localcloud.supervisor.readiness import first_request_probe
 from localcloud.supervisor.reloading import Reloader
 from localcloud.supervisor.state import DataFolder
+from localcloud.supervisor.timeline import TIMELINE_FILE, Timeline
 
 
 class Stack:
@@ -34,7 +37,13 @@ class Stack:
         self._console = Console()
         self._guard = Guard()
         self._commands = Commands(options, application, folder.path)
-        self._shared = Surroundings(self._console, self._guard, folder.log_folder, self._publish)
+        self._timeline = Timeline(LogFile(folder.log_folder / TIMELINE_FILE))
+        self._console.on_say = self._timeline.say
+        self._shared = Surroundings(
+            self._console, self._guard, folder.log_folder, self._publish, on_lines=self._timeline.add
+        )
+        self._activation: Activation | None = None
+        self._orders: Orders | None = None
         self._platform: dict[str, Process] = {}
         self.instances: dict[str, list[Process]] = {}
         self._is_ready = False
@@ -105,6 +114,7 @@ class Stack:
         if commands.starts_tasks:
             first.append(self._start_platform(commands.tasks()))
         first.append(self._start_platform(commands.frontend()))
+        self._await_console()
         others: list[asyncio.Future[None]] = []
         for service in self.application.services.values():
             others += self._start_service(service)
@@ -121,6 +131,35 @@ class Stack:
             raise
         self._is_ready = True
         self._publish()
+
+    def _await_console(self) -> None:
+        """Listen for the console, which is started by its first visitor."""
+        try:
+            activation = self._activation = Activation("127.0.0.1", self._commands.console_port)
+        except OSError as error:
+            raise StartError(
+                f"--console-port {self._commands.console_port}: {error.strerror}", status=2
+            ) from None
+        orders = self._orders = Orders(self._obey)
+
+        def start() -> None:
+            command = self._commands.console(activation.descriptor, orders.descriptor)
+            self._start_platform(command).add_done_callback(started)
+
+        def started(done: asyncio.Future[None]) -> None:
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                self._console.say(f"localcloud: {error}")
+                activation.close()
+
+        activation.on_first_connection(start)
+
+    def _obey(self, verb: str, label: str) -> None:
+        """An order of the console."""
+        for process in self._all():
+            if verb == "restart" and process.command.label == label and process.pid is not None:
+                self._console.say(f"{label} is restarted from the console.")
+                process.restart()
 
     async def _disturb_deliveries(self) -> None:
         """What the faults file says under `deliveries` is the dispatcher's to do."""
@@ -176,13 +215,18 @@ class Stack:
             self._console.say("Stopping ...")
         services = [process for processes in self.instances.values() for process in processes]
         for group in (
-            self._named("frontend"),
+            self._named("console", "frontend"),
             self._named("tasks"),
             services,
             self._named("faults", "datastore"),
         ):
             await asyncio.gather(*(process.stop() for process in group))
+        if self._activation is not None:
+            self._activation.close()
+        if self._orders is not None:
+            self._orders.close()
         self._guard.close()
+        self._timeline.close()
         self._folder.close()
 
     def _named(self, *labels: str) -> list[Process]:
@@ -211,6 +255,7 @@ class Stack:
         default = self._url(self.application.routes.default())
         rows = [(f"{name}", self._url(name)) for name in self.application.services]
         rows.append(("sign in", f"{default}/_ah/login"))
+        rows.append(("console", commands.console_url))
         rows.append(("Datastore", f"export DATASTORE_EMULATOR_HOST={commands.datastore_address}"))
         rows.append(("Cloud Tasks", f"export CLOUD_TASKS_EMULATOR_HOST={commands.tasks_address}"))
         rows.append(("project", f"export GOOGLE_CLOUD_PROJECT={self.options.project}"))
@@ -232,6 +277,7 @@ class Stack:
             "datastore": {"address": commands.datastore_address, "http": commands.datastore_http},
             "tasks": {"address": commands.tasks_address, "http": commands.tasks_http},
             "faults": {"http": commands.faults_http},
+            "console": {"url": commands.console_url},
             "services": {
                 name: {
                     "url": self._url(name),

@@ -1,4 +1,4 @@
-"""Remembers the last attempts of all tasks with their answers; the API tells of a task's first and last only."""
+"""Remembers the last attempts of all tasks with their answers; the API tells a task's first and last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REMEMBERED_ATTEMPTS = 1000
 
 
 class Attempt(NamedTuple):
-    """An attempt that has ended. Times are microseconds since 1970; `status` 0: the handler gave no answer."""
+    """An attempt that has ended. Times are microseconds since 1970; `status` 0: there was no answer."""
 
     queue: str
     task: str

@@ -12,7 +12,7 @@ from localcloud.tasks.task import LiveTask, State
 
 
 class DeliveryLog:
-    """Writes the log, keeps the counts, the attempts and the finished tasks; told of each by its dispatcher."""
+    """Writes the log; keeps the counts, the attempts, the finished tasks. Told of each by its dispatcher."""
 
     def __init__(
         self,

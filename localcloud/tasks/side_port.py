@@ -99,7 +99,7 @@ class SidePort:
         return web.Response(status=408, text=f"Not idle after {timeout_seconds:g} s.\n")
 
     async def attempts(self, request: web.Request) -> web.Response:
-        """The last attempts, newest first: of `queue`, of `task`, by their short names; `failed` ones only."""
+        """The last attempts, newest first: of `queue`, of `task` (short names); `failed` ones only."""
         query = request.query
         found = self._attempts.latest(
             query.get("queue"), query.get("task"), only_failed=query.get("failed") == "1"
