@@ -71,7 +71,7 @@ def entities(console: Console, request: Request) -> Response:
         is_first=not cursor,
         count=count,
         problem=problem,
-        indexes=indexes,
+        indexes=[] if problem else indexes,
         done=request.query.get("done"),
     )
 
@@ -160,7 +160,13 @@ def _table(results: Sequence[Stored], first: Iterable[str]) -> dict[str, Any]:
         }
         for each in results
     ]
-    return {"columns": columns, "rows": rows, "left_out": len(names) - len(columns)}
+    # A column of nothing but numbers is set to the right, its head included.
+    numbers = [
+        name
+        for place, name in enumerate(columns)
+        if {row["cells"][place][1] for row in rows} <= {"integer", "double", ""}
+    ]
+    return {"columns": columns, "rows": rows, "numbers": numbers, "left_out": len(names) - len(columns)}
 
 
 def _cell(entity: Any, name: str) -> tuple[str, str]:
