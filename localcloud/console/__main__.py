@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -13,13 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localcloud.command_line import OneLineParser
+from localcloud.supervisor.orders import give
+
+_LOOK_EVERY_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM: 0. A port that is taken: one line, 2."""
     options = _parser().parse_args(arguments)
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         if options.listening is None:
@@ -30,17 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"localcloud.console: --port {options.port}: {error.strerror}", file=sys.stderr)
         return 2
     # Imported late: a mistake on the command line is told at once.
-    from localcloud.console.application import Application
-    from localcloud.console.calls import Calls
-    from localcloud.console.console import Console
-    from localcloud.console.datastore import Datastore
-    from localcloud.console.pages import Pages
-    from localcloud.console.server import Server
+    from localcloud.console.serving import ConsoleServer
     from localcloud.console.surroundings import Surroundings
-    from localcloud.console.tasks import Tasks
-    from localcloud.http_guard import HttpGuard
 
-    token = secrets.token_urlsafe(16)
     around = Surroundings(
         options.data,
         options.project,
@@ -49,20 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         options.tasks_http,
         options.orders,
     )
-    console = Console(
-        around,
-        Datastore(Calls("Datastore", options.datastore)),
-        Tasks(Calls("Cloud Tasks", options.tasks), options.tasks_http),
-        Pages(token, options.project),
-    )
-    host, port = listening.getsockname()[:2]
-    application = Application(console, HttpGuard(host, port), token)
-    server = Server(listening, application.admit, application.answer)
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    serving.start()
-    print(f"localcloud.console ready on {host}:{port}", flush=True)
-    signal.sigwait(signals)
-    server.shutdown()
+    with ConsoleServer(listening, around, options.datastore, options.tasks) as server:
+        print(f"localcloud.console ready on {server.address}", flush=True)
+        while not stopping.wait(min(_LOOK_EVERY_SECONDS, options.rest_seconds)):
+            if options.orders is not None and server.idle_seconds > options.rest_seconds:
+                give(options.orders, "rest", "console")  # the supervisor stops it, until somebody comes
     return 0
 
 
@@ -85,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--listening", type=int, metavar="N", help="an inherited socket that listens (instead of --port)")
     add("--orders", type=int, metavar="N", help="an inherited pipe to the supervisor")
+    add(
+        "--rest-seconds",
+        default=900.0,
+        type=float,
+        metavar="SECONDS",
+        help="after so long without a visitor it takes no memory any more (default %(default)g)",
+    )
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -72,9 +73,11 @@ class Application:
         self._console = console
         self._guard = guard
         self._token = token
+        self.last_asked = time.monotonic()
 
     def admit(self, request: Request) -> Response | None:
         """Why a request is refused by its head alone; None: it may pass."""
+        self.last_asked = time.monotonic()
         refusal = self._guard.refusal(request.method, request.headers.get, Body.FORM)
         return None if refusal is None else _text(HTTPStatus.FORBIDDEN, refusal)
 

@@ -12,13 +12,12 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.configuration import Application, Service
-from localcloud.supervisor.activation import Activation
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
+from localcloud.supervisor.lazy_console import LazyConsole
 from localcloud.supervisor.logs import Console, LogFile
 from localcloud.supervisor.options import Options
-from localcloud.supervisor.orders import Orders
 from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
 from localcloud.supervisor.readiness import first_request_probe
@@ -42,8 +41,7 @@ class Stack:
         self._shared = Surroundings(
             self._console, self._guard, folder.log_folder, self._publish, on_lines=self._timeline.add
         )
-        self._activation: Activation | None = None
-        self._orders: Orders | None = None
+        self._lazy_console = LazyConsole(self._commands, self._shared, self._restart)
         self._platform: dict[str, Process] = {}
         self.instances: dict[str, list[Process]] = {}
         self._is_ready = False
@@ -114,7 +112,7 @@ class Stack:
         if commands.starts_tasks:
             first.append(self._start_platform(commands.tasks()))
         first.append(self._start_platform(commands.frontend()))
-        self._await_console()
+        self._lazy_console.listen()
         others: list[asyncio.Future[None]] = []
         for service in self.application.services.values():
             others += self._start_service(service)
@@ -132,32 +130,10 @@ class Stack:
         self._is_ready = True
         self._publish()
 
-    def _await_console(self) -> None:
-        """Listen for the console, which is started by its first visitor."""
-        try:
-            activation = self._activation = Activation("127.0.0.1", self._commands.console_port)
-        except OSError as error:
-            raise StartError(
-                f"--console-port {self._commands.console_port}: {error.strerror}", status=2
-            ) from None
-        orders = self._orders = Orders(self._obey)
-
-        def start() -> None:
-            command = self._commands.console(activation.descriptor, orders.descriptor)
-            self._start_platform(command).add_done_callback(started)
-
-        def started(done: asyncio.Future[None]) -> None:
-            error = None if done.cancelled() else done.exception()
-            if error is not None:
-                self._console.say(f"localcloud: {error}")
-                activation.close()
-
-        activation.on_first_connection(start)
-
-    def _obey(self, verb: str, label: str) -> None:
-        """An order of the console."""
+    def _restart(self, label: str) -> None:
+        """A visitor of the console wants it."""
         for process in self._all():
-            if verb == "restart" and process.command.label == label and process.pid is not None:
+            if process.command.label == label:
                 self._console.say(f"{label} is restarted from the console.")
                 process.restart()
 
@@ -213,18 +189,15 @@ class Stack:
         """From the outside in: no new requests, no new deliveries, then the services, at last their data."""
         if self._is_ready:
             self._console.say("Stopping ...")
+        await self._lazy_console.stop()
         services = [process for processes in self.instances.values() for process in processes]
         for group in (
-            self._named("console", "frontend"),
+            self._named("frontend"),
             self._named("tasks"),
             services,
             self._named("faults", "datastore"),
         ):
             await asyncio.gather(*(process.stop() for process in group))
-        if self._activation is not None:
-            self._activation.close()
-        if self._orders is not None:
-            self._orders.close()
         self._guard.close()
         self._timeline.close()
         self._folder.close()
@@ -233,7 +206,9 @@ class Stack:
         return [self._platform[label] for label in labels if label in self._platform]
 
     def _all(self) -> list[Process]:
-        return [*self._platform.values(), *(one for some in self.instances.values() for one in some)]
+        console = self._lazy_console.process
+        services = [one for some in self.instances.values() for one in some]
+        return [*self._platform.values(), *filter(None, [console]), *services]
 
     def _url(self, service: str) -> str:
         host = self.options.host
