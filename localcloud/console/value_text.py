@@ -33,7 +33,7 @@ from localcloud.console.typed_json import (
 from localcloud.datastore.messages import Value
 
 # What a form's text field changes: line ends; and control characters that nobody sees.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f]")
 AS_JSON_STRING = "string, escaped"
 AS_PROTOBUF = "protobuf"
 
