@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         application = load_application(options.files)
         _require_known_services(options, application)
+        _require_entrypoints(application)
         if options.faults and not options.faults.is_file():
             raise ConfigurationError(f"--faults {options.faults}: there is no such file")
         folder = DataFolder(options.data)
@@ -52,6 +53,15 @@ def _require_known_services(options: Options, application: Application) -> None:
             known = ", ".join(application.services)
             raise ConfigurationError(
                 f"--instances {name}=...: no file describes this service; there are: {known}"
+            )
+
+
+def _require_entrypoints(application: Application) -> None:
+    for service in application.services.values():
+        if not service.entrypoint:
+            raise ConfigurationError(
+                f"{service.file}: runtime {service.runtime} is not Python, so the key 'entrypoint' must say "
+                "how it is started; expected for example entrypoint: node server.js"
             )
 
 

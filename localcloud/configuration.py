@@ -1,7 +1,7 @@
 """The application as its YAML files describe it: app.yaml and its kin, read by Google's own parsers.
 
 What Google's parsers accept is accepted; what they refuse becomes one line that names file, line and key.
-queue.yaml and index.yaml are only told apart here: the processes that use them read them.
+queue.yaml, cron.yaml and index.yaml are only told apart here: the processes that use them read them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any
 from google.appengine.api import appinfo, dispatchinfo, validation, yaml_errors
 
 from localcloud import routing
+from localcloud.application_files import OTHER_FILES, NoApplicationError, application_files
+from localcloud.includes import IncludeError, merge_includes
+from localcloud.parser_warnings import no_parser_warnings
 
 _KEY = re.compile(r"^\s*(?:-\s+)*[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 _UNKNOWN_KEY = re.compile(r"Unexpected attribute '([^']*)'")
@@ -38,6 +41,8 @@ class Service:
     name: str
     file: Path
     routes: routing.ServiceRoutes
+    # Empty: none is written, and the runtime's own is not known here.
+    # We differ: on App Engine other languages than Python start something by themselves, too.
     entrypoint: str
     runtime: str = "python313"
     version: str | None = None
@@ -48,6 +53,12 @@ class Service:
     # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
     # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
+    # `env: flex`, which is not run here: what can be, is run as in the standard environment.
+    is_flexible: bool = False
+    # `app_engine_apis: true`.
+    wants_bundled_services: bool = False
+    # The files that `includes:` names, and theirs.
+    included: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -64,16 +75,22 @@ class Application:
     queue_file: Path | None = None
     index_file: Path | None = None
     dispatch_file: Path | None = None
+    cron_file: Path | None = None
 
 
 def load_application(files: Iterable[Path]) -> Application:
-    """Read and check the files, whatever their order. index.yaml beside the first service is taken by itself.
+    """Read and check the files, whatever their order, and those in folders among them. index.yaml beside the
+    first service is taken by itself.
 
     Raises ConfigurationError.
     """
     services: list[Service] = []
     others: dict[str, Path] = {}
-    for file in files:
+    try:
+        named = application_files(files)
+    except (NoApplicationError, OSError) as error:
+        raise ConfigurationError(str(error)) from error
+    for file in named:
         what = _kind_of(file)
         if what == "service":
             services.append(load_service(file))
@@ -97,17 +114,20 @@ def load_application(files: Iterable[Path]) -> Application:
         queue_file=others.get("queue"),
         index_file=others.get("index") or (beside if beside.is_file() else None),
         dispatch_file=dispatch_file,
+        cron_file=others.get("cron"),
     )
 
 
 def load_service(file: Path) -> Service:
     """Read one service's file. Raises ConfigurationError."""
-    text = _read(file)
-    info = _parse(file, text, appinfo.LoadSingleAppInfo)
+    texts = {file: _read(file)}
+    info = _parse(file, texts[file], appinfo.LoadSingleAppInfo)
     if not info.runtime:
         raise ConfigurationError(
             f"{file}: the key 'runtime' is missing; expected for example runtime: python313"
         )
+    included = _include(info, file, texts)
+    runtime: str = info.GetEffectiveRuntime()  # of the flexible environment, where `runtime` became vm
     variables = dict(info.env_variables or {})
     name = info.service or info.module or routing.DEFAULT_SERVICE
     expiration = _seconds(info.default_expiration, _DEFAULT_EXPIRATION_SECONDS)
@@ -117,15 +137,36 @@ def load_service(file: Path) -> Service:
         name=name,
         file=file.absolute(),
         routes=routing.ServiceRoutes(
-            name, tuple(_handler(file, text, entry, expiration) for entry in info.handlers or ())
+            name, tuple(_handler(texts, entry, expiration) for entry in info.handlers or ())
         ),
-        entrypoint=info.entrypoint or _DEFAULT_ENTRYPOINT,
-        runtime=info.runtime,
+        entrypoint=info.entrypoint or (_DEFAULT_ENTRYPOINT if runtime.startswith("python") else ""),
+        runtime=runtime,
         version=info.version,
         instance_class=info.instance_class or ("B2" if scales_by_hand else "F1"),
         env_variables={str(variable): str(value) for variable, value in variables.items()},
         first_request="/_ah/start" if scales_by_hand else "/_ah/warmup" if warms_up else None,
+        is_flexible=bool(info.vm) or info.env in ("2", "flex", "flexible"),
+        wants_bundled_services=bool(info.app_engine_apis),
+        included=tuple(included),
     )
+
+
+def _include(info: Any, file: Path, texts: dict[Path, str]) -> list[Path]:
+    """Merge what `info` includes into it; the files, whose texts are added to `texts`."""
+
+    def load(included: Path) -> Any:
+        text = texts[included] = _read(included)
+        try:
+            return _parse(included, text, appinfo.LoadAppInclude)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, appinfo.appinfo_errors.EmptyConfigurationFile):
+                return None
+            raise
+
+    try:
+        return merge_includes(info, file, load)
+    except IncludeError as error:
+        raise ConfigurationError(f"{error.included_from}, key 'includes': {error}") from error
 
 
 def load_dispatch(file: Path) -> list[routing.DispatchRule]:
@@ -136,15 +177,13 @@ def load_dispatch(file: Path) -> list[routing.DispatchRule]:
 
 def _kind_of(file: Path) -> str:
     """By name where the name is App Engine's own, else by the first key that tells."""
-    if file.name in ("queue.yaml", "dispatch.yaml", "index.yaml", "queue.yml", "dispatch.yml", "index.yml"):
+    if file.suffix in (".yaml", ".yml") and file.stem in OTHER_FILES:
         _read(file)
         return file.stem
-    if file.stem == "cron":
-        raise ConfigurationError(f"{file}: cron jobs are not run locally; leave the file out")
     for line in _read(file).splitlines():
-        key = re.match(r"(queue|dispatch|indexes)\s*:", line)
+        key = re.match(r"(queue|dispatch|indexes|cron)\s*:", line)
         if key:
-            return {"queue": "queue", "dispatch": "dispatch", "indexes": "index"}[key.group(1)]
+            return {"indexes": "index"}.get(key.group(1), key.group(1))
     return "service"
 
 
@@ -171,7 +210,8 @@ def _read(file: Path) -> str:
 def _parse(file: Path, text: str, load: Callable[[str], Any]) -> Any:
     """`load(text)`; every way in which Google's parsers refuse becomes one ConfigurationError."""
     try:
-        return load(text)
+        with no_parser_warnings():
+            return load(text)
     except yaml_errors.EventError as error:
         raise ConfigurationError(_place(file, text, error.event.start_mark.line, str(error.cause))) from error
     except yaml_errors.EventListenerYAMLError as error:
@@ -231,7 +271,8 @@ def _seconds(expiration: str | None, default: int) -> int:
     return int(appinfo.ParseExpiration(expiration)) if expiration else default
 
 
-def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> routing.Handler:
+def _handler(texts: Mapping[Path, str], entry: Any, default_expiration: int) -> routing.Handler:
+    """`texts`: the files that the entry may stand in."""
     what = entry.GetHandlerType()
     kind = {"static_dir": routing.Kind.STATIC_DIR, "static_files": routing.Kind.STATIC_FILES}.get(what)
     key = "url"
@@ -240,9 +281,14 @@ def _handler(file: Path, text: str, entry: Any, default_expiration: int) -> rout
         key = "upload"
         upload = routing.compile_upload(entry.upload) if entry.upload else None
     except ValueError as error:
-        lines, wrong = text.splitlines(), getattr(entry, key)
-        line = next((number for number, content in enumerate(lines) if wrong in content), 0)
-        raise ConfigurationError(f"{file}, line {line + 1}, key {key!r}: {error}") from error
+        wrong = getattr(entry, key)
+        places = (
+            f"{file}, line {line}"
+            for file, text in texts.items()
+            for line, content in enumerate(text.splitlines(), 1)
+            if wrong in content
+        )
+        raise ConfigurationError(f"{next(places, next(iter(texts)))}, key {key!r}: {error}") from error
     return routing.Handler(
         url=entry.url,
         pattern=pattern,

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -20,25 +19,30 @@ LOCALCLOUD = Path(__file__).parent.parent / "localcloud"
 README = (LOCALCLOUD / "README.md").read_text()
 
 
-def test_every_package_is_in_the_distribution() -> None:
-    listed = tomllib.loads((LOCALCLOUD / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = [path.parent.relative_to(LOCALCLOUD.parent) for path in LOCALCLOUD.rglob("__init__.py")]
-
-    assert sorted(listed) == sorted(".".join(path.parts) for path in found if "build" not in path.parts)
-
-
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with nothing in it but localcloud and what it asks for."""
     folder = tmp_path_factory.mktemp("installed")
     source, venv = folder / "localcloud", folder / "venv"
     shutil.copytree(LOCALCLOUD, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    before = sorted(source.rglob("*"))
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     install = ["-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--quiet", "--no-compile"]
     subprocess.run(
         [sys.executable, *install, "--disable-pip-version-check", f"{source}[testing]"], check=True
     )
+    assert sorted(source.rglob("*")) == before, "an installation leaves something in the checkout"
     return venv
+
+
+def test_every_file_of_the_package_is_in_the_distribution(environment: Path) -> None:
+    (installed,) = environment.glob("lib/python3*/site-packages/localcloud")
+    kept = {path.relative_to(LOCALCLOUD) for path in LOCALCLOUD.rglob("*") if path.is_file()}
+    kept = {path for path in kept if not {"__pycache__", "build"}.intersection(path.parts)}
+    found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
+
+    assert kept - found == {Path("pyproject.toml"), Path("README.md")}
+    assert found - kept == set()
 
 
 @pytest.fixture(scope="module")

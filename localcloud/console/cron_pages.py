@@ -1,18 +1,24 @@
-"""The page of cron.yaml's entries: when each ran last and runs next; run one now."""
+"""The page of cron.yaml's jobs: when each ran last and runs next; run one now."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
 
 from localcloud.console.console import Console
-from localcloud.console.errors import Problem
-from localcloud.console.web import Request, Response
+from localcloud.console.surroundings import side_port
+from localcloud.console.web import Request, Response, see_other
 
 
 def show(console: Console, request: Request) -> Response:
-    return console.page("cron.html", entries=[], done=request.query.get("done"))
+    """All jobs; without a cron.yaml, how to get some."""
+    address = console.around.tasks_http
+    found: list[dict[str, Any]] = side_port(address, "GET", "/cron")["jobs"] if address else []
+    return console.page("cron.html", jobs=found, done=request.query.get("done"))
 
 
-def run(_console: Console, _request: Request) -> Response:
-    """Request an entry's URL now."""
-    raise Problem("There is no cron.yaml.", HTTPStatus.NOT_FOUND)
+def run(console: Console, request: Request) -> Response:
+    """Start a run of a job now. Raises Problem for one that is running."""
+    number = request.form.get("job")
+    job = side_port(console.around.tasks_http, "POST", f"/cron/run?job={quote(number, safe='')}")
+    return see_other("/cron", done=f"A run of {job['url']} was started.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from localcloud.datastore.errors import BadStart, failed_precondition
 from localcloud.datastore.query_filters import KEY, Alternative
 from localcloud.datastore.query_plan import Column, Plan
+from localcloud.parser_warnings import no_parser_warnings
 
 # Comments, and the key without a list.
 _DECLARES_NOTHING = re.compile(r"(\s|#.*|---|indexes\s*:)*")
@@ -105,7 +106,8 @@ def read_index_file(file: Path) -> IndexRequirements:
 
     try:
         text = file.read_text("utf-8")
-        definitions = datastore_index.ParseIndexDefinitions(text)
+        with no_parser_warnings():
+            definitions = datastore_index.ParseIndexDefinitions(text)
     except OSError as error:
         raise BadStart(f"cannot read {file} ({error.strerror}). Name an index.yaml.") from None
     except UnicodeDecodeError:

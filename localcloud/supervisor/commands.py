@@ -89,6 +89,10 @@ class Commands:
         arguments += ["--project", options.project, "--location", options.region]
         if application.queue_file:
             arguments += ["--queues", str(application.queue_file)]
+        if application.dispatch_file:
+            arguments += ["--dispatch", str(application.dispatch_file)]
+        if application.cron_file:
+            arguments += ["--cron", str(application.cron_file)]
         return self._platform("tasks", arguments + self._targets())
 
     def frontend(self) -> Command:

@@ -58,11 +58,13 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
+        default=[Path()],
         type=Path,
         metavar="FILE.yaml",
-        help="one file per service (app.yaml, worker.yaml), queue.yaml, and if there are any dispatch.yaml "
-        "and index.yaml, in any order; an index.yaml beside the first service's file is taken by itself",
+        help="one file per service (app.yaml, worker.yaml), queue.yaml, and if there are any dispatch.yaml, "
+        "cron.yaml and index.yaml, in any order; an index.yaml beside the first service's file is taken by "
+        "itself. A folder stands for all of these in it. Default: this folder",
     )
     add = parser.add_argument
     add(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from localcloud.supervisor.sockets import holder_of
 
 # Below the range from which the system takes ports for outgoing connections (32768 and up): a process that
 # is restarted must find its port unused.
@@ -115,20 +118,8 @@ def _complaint(host: str, port: int, option: str) -> str:
 
 def _holder(port: int) -> str:
     """`, by python (process 123)` where the system tells, else a hint how to ask."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in (row.split() for row in rows):
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{fields[9]}]")
-    for descriptors in Path("/proc").glob("[0-9]*/fd") if inodes else ():
-        try:
-            if any(str(link.readlink()) in inodes for link in descriptors.iterdir()):
-                process = descriptors.parent
-                return f", by {(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:
-            continue
+    pid = holder_of(port)
+    with contextlib.suppress(OSError):
+        if pid is not None:
+            return f", by {Path(f'/proc/{pid}/comm').read_text().strip()} (process {pid})"
     return f" (to see by whom: lsof -i :{port})"

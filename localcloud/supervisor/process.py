@@ -265,8 +265,8 @@ class Process:
             if len(remaining) < len(lines):
                 self._announced.set()
             lines = remaining
-        # Until the first start has succeeded, a platform process prints nothing but the reason why it can't.
-        if lines and (self.command.ready_line is None or self._first_start.done()):
+        # Until it is ready, a platform process prints nothing but the reason why it can't be.
+        if lines and (self.command.ready_line is None or self._announced.is_set()):
             self._shared.console.lines(self.command.label, lines)
 
     def _failure(self, status: int) -> StartError:

@@ -49,8 +49,9 @@ class Reloader:
         shown = ", ".join(str(path.relative_to(folder)) for path in changed[:3])
         shown += f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         application = self._stack.application
-        described = {service.file for service in application.services.values()}
-        for file in (application.queue_file, application.dispatch_file):
+        services = application.services.values()
+        described = {file for service in services for file in (service.file, *service.included)}
+        for file in (application.queue_file, application.dispatch_file, application.cron_file):
             if file is not None:
                 described.add(file.absolute())
         if described.intersection(changed):
@@ -64,9 +65,9 @@ class Reloader:
                 return
             self._stack.application = fresh
             self._stack.reread_routes()
-        services = [s for s in self._stack.application.services.values() if s.folder == folder]
-        self._console.say(f"{shown} changed: starting {', '.join(s.name for s in services)} again.")
-        await asyncio.gather(*(self._stack.restart_service(service) for service in services))
+        changed_services = [s for s in self._stack.application.services.values() if s.folder == folder]
+        self._console.say(f"{shown} changed: starting {', '.join(s.name for s in changed_services)} again.")
+        await asyncio.gather(*(self._stack.restart_service(service) for service in changed_services))
 
 
 def _watches(services: Mapping[str, Service], data: Path) -> list[FileWatch]:

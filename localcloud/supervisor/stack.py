@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.configuration import Application, Service
+from localcloud.runtimes import remarks
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
@@ -22,6 +23,7 @@ from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
 from localcloud.supervisor.readiness import first_request_probe
 from localcloud.supervisor.reloading import Reloader
+from localcloud.supervisor.start_watch import Starting, StartWatch
 from localcloud.supervisor.state import DataFolder
 from localcloud.supervisor.timeline import TIMELINE_FILE, Timeline
 
@@ -46,6 +48,7 @@ class Stack:
         self.instances: dict[str, list[Process]] = {}
         self._is_ready = False
         self._servers_ready = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Start everything, keep it running until a signal comes, stop everything. The exit status."""
@@ -100,10 +103,17 @@ class Stack:
     async def _start(self) -> None:
         self._console.hold()
         commands = self._commands
+        for service in self.application.services.values():
+            for remark in remarks(service):
+                self._console.say(remark)
         if not commands.starts_datastore:
             self._say_elsewhere("DATASTORE_EMULATOR_HOST", commands.real_datastore_address)
         if not commands.starts_tasks:
             self._say_elsewhere("CLOUD_TASKS_EMULATOR_HOST", commands.real_tasks_address)
+            if self.application.cron_file is not None:
+                self._console.say(
+                    "cron.yaml is not run: our own Cloud Tasks would do that, and is not started."
+                )
         first = []
         if commands.starts_datastore:
             first.append(self._start_platform(commands.datastore()))
@@ -117,6 +127,7 @@ class Stack:
         for service in self.application.services.values():
             others += self._start_service(service)
         self._publish()
+        self._watching = asyncio.create_task(StartWatch(self._starting(), self._console.say).run())
         try:
             await asyncio.gather(*first)
             await self._disturb_deliveries()
@@ -136,6 +147,15 @@ class Stack:
             if process.command.label == label:
                 self._console.say(f"{label} is restarted from the console.")
                 process.restart()
+
+    def _starting(self) -> list[Starting]:
+        return [Starting(process) for process in self._platform.values()] + [
+            Starting(process, service, instance.port)
+            for service in self.application.services.values()
+            for process, instance in zip(
+                self.instances[service.name], self._commands.instances[service.name], strict=True
+            )
+        ]
 
     async def _disturb_deliveries(self) -> None:
         """What the faults file says under `deliveries` is the dispatcher's to do."""
@@ -187,6 +207,8 @@ class Stack:
 
     async def _stop(self) -> None:
         """From the outside in: no new requests, no new deliveries, then the services, at last their data."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._is_ready:
             self._console.say("Stopping ...")
         await self._lazy_console.stop()

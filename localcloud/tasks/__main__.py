@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         targets = parse_targets(options.target)
         # The files are read by another process while this one imports what it takes to serve.
-        reading = Reading(options.queues, options.app)
+        reading = Reading(options.queues, options.app, options.dispatch, options.cron)
         import uvloop
 
         from localcloud.tasks.service import Options
@@ -68,6 +68,8 @@ async def serve(options: "Options") -> None:
     await service.start()
     host = options.host
     print(f"localcloud.tasks ready on {host}:{service.port} http {host}:{service.http_port}", flush=True)
+    for remark in service.remarks():
+        print(remark, flush=True)
     await stop.wait()
     await service.stop()
 

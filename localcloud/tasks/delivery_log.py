@@ -7,6 +7,7 @@ from localcloud.tasks.clock import SECOND_US
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.delivery import Delivery
 from localcloud.tasks.finished import FinishedTasks
+from localcloud.tasks.given_up import GivenUpTasks
 from localcloud.tasks.outcome import Outcome
 from localcloud.tasks.task import LiveTask, State
 
@@ -28,6 +29,7 @@ class DeliveryLog:
         self._counts = counts
         self._finished = finished
         self._verbose = verbose
+        self.given_up = GivenUpTasks()
 
     def succeeded(self, delivery: Delivery, outcome: Outcome) -> None:
         self._counts.note_delivery("success", len(delivery.task.message))
@@ -54,10 +56,13 @@ class DeliveryLog:
         self._counts.deliveries["given_up"] += 1
         self._attempts.note(delivery, outcome, "given up")
         self._finished.remember(delivery)
-        self._write(f"{_subject(delivery)} failed: {_text(outcome)}; GIVEN UP, the task is deleted")
+        failure = f"{_subject(delivery)} failed: {_text(outcome)}"
+        self.given_up.note(failure)
+        self._write(f"{failure}; GIVEN UP, the task is deleted")
 
     def expired(self, task: LiveTask) -> None:
         self._counts.deliveries["expired"] += 1
+        self.given_up.note(f"{task.queue.id}/{task.id} expired: older than its queue keeps tasks")
         self._write(f"{task.queue.id}/{task.id} EXPIRED: older than its queue keeps tasks; deleted")
 
     def changed_pace(self, rate_per_second: float, task: LiveTask) -> None:

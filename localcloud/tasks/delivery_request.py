@@ -11,7 +11,7 @@ from localcloud.tasks.outcome import DEADLINE_REASON, Outcome
 
 APP_ENGINE_USER_AGENT = "AppEngine-Google; (+http://code.google.com/appengine)"
 HTTP_USER_AGENT = "Google-Cloud-Tasks"
-# Real service: requests of the queue come from this address (App Engine firewall documentation).
+# Real service: requests of the queue and of cron come from this address (App Engine firewall documentation).
 QUEUE_ADDRESS = "0.1.0.2"
 
 # What a creator may not set, or what would change where the request ends. Hop-by-hop headers belong to one
@@ -39,7 +39,7 @@ _NEVER_SENT_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
 
 def app_engine_request(
-    delivery: Delivery, host: str, random_bits: random.Random, *, limit_ms: int, fails_fast: bool
+    delivery: Delivery, random_bits: random.Random, host: str, limit_ms: int, *, fails_fast: bool
 ) -> bytes:
     """The request for a handler of the application, whose service may take `limit_ms` for an answer.
 
@@ -56,14 +56,19 @@ def app_engine_request(
     if fails_fast:
         # Real service: set where a request must not wait for an instance to start (manual and basic scaling).
         lines.append("X-AppEngine-FailFast: true\r\n")
-    lines.append(
+    lines.append(platform_headers(random_bits, limit_ms))
+    return _assembled(lines, app_engine_headers(request), request.body, HTTP_METHODS[request.http_method])
+
+
+def platform_headers(random_bits: random.Random, limit_ms: int) -> str:
+    """What the platform says of each request of its own, a task's or a cron job's."""
+    return (
         f"X-AppEngine-User-IP: {QUEUE_ADDRESS}\r\nX-Forwarded-For: {QUEUE_ADDRESS}\r\n"
         "X-Forwarded-Proto: http\r\nX-AppEngine-Https: off\r\nX-AppEngine-Country: ZZ\r\n"
         f"X-AppEngine-Timeout-Ms: {limit_ms}\r\n"
         f"X-AppEngine-Request-Log-Id: {random_bits.getrandbits(128):032x}\r\n"
         f"X-Cloud-Trace-Context: {random_bits.getrandbits(128):032x}/{random_bits.getrandbits(63)};o=0\r\n"
     )
-    return _assembled(lines, app_engine_headers(request), request.body, HTTP_METHODS[request.http_method])
 
 
 def app_engine_headers(request: Message) -> dict[str, str]:

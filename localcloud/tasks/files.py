@@ -1,4 +1,4 @@
-"""Reads queue.yaml and app.yaml in a short-lived child process: the server never loads the parsers."""
+"""Reads the YAML files in a short-lived child process: the server never loads Google's parsers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.cron.job import Job, jobs
+from localcloud.routing import DispatchRule
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.handlers import ServiceRules, service_rules
 from localcloud.tasks.queue_config import QueueConfig
@@ -23,20 +25,29 @@ PACKAGE_ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What the files say: the queues by short name, the services by name."""
+    """What the files say: the queues by short name, the services by name, dispatch rules, cron jobs."""
 
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
     services: Mapping[str, ServiceRules] = field(default_factory=dict)
+    dispatch: Sequence[DispatchRule] = ()
+    cron: Sequence[Job] = ()
 
 
 class Reading:
     """Files that are being read, while the caller does something else until it wants the `result`."""
 
-    def __init__(self, queues: Path | None, apps: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        queues: Path | None,
+        apps: Sequence[Path] = (),
+        dispatch: Path | None = None,
+        cron: Path | None = None,
+    ) -> None:
         """Begin. Raises BadStart for a file that is not there."""
         self._queues = queues
         arguments: list[str] = []
-        for option, path in [("--queues", queues), *(("--app", app) for app in apps)]:
+        named = [("--queues", queues), ("--dispatch", dispatch), ("--cron", cron)]
+        for option, path in [*named, *(("--app", app) for app in apps)]:
             if path is not None:
                 _check(path)
                 arguments += [option, str(path)]
@@ -53,12 +64,22 @@ class Reading:
         found: dict[str, Any] = json.loads(output)
         if "error" in found:
             raise BadStart(found["error"])
-        return Files(queue_configs(found["queues"], str(self._queues)), service_rules(found["services"]))
+        return Files(
+            queue_configs(found["queues"], str(self._queues)),
+            service_rules(found["services"]),
+            [DispatchRule(**rule) for rule in found["dispatch"]],
+            jobs(found["cron"]),
+        )
 
 
-def read_files(queues: Path | None, apps: Sequence[Path] = ()) -> Files:
-    """What a queue.yaml and the app.yaml files say. Raises BadStart."""
-    return Reading(queues, apps).result()
+def read_files(
+    queues: Path | None,
+    apps: Sequence[Path] = (),
+    dispatch: Path | None = None,
+    cron: Path | None = None,
+) -> Files:
+    """What these files say. Raises BadStart."""
+    return Reading(queues, apps, dispatch, cron).result()
 
 
 def _check(path: Path) -> None:

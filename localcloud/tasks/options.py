@@ -34,6 +34,13 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         help="an app.yaml whose handlers apply to tasks; may be repeated",
     )
     parser.add_argument(
+        "--dispatch",
+        type=Path,
+        metavar="FILE",
+        help="the dispatch.yaml whose rules apply to tasks and cron jobs",
+    )
+    parser.add_argument("--cron", type=Path, metavar="FILE", help="the cron.yaml whose jobs to run")
+    parser.add_argument(
         "--target",
         action="append",
         default=[],

@@ -2,10 +2,11 @@
 JSON.
 
 A process of its own, because the parsers take half a second and 40 MB that the server can do without.
-Arguments: `--queues FILE` and `--app FILE`, both repeatable. Prints `{"queues": [...], "services": [...]}`,
-or `{"error": "FILE, line 3: ..."}`.
+Arguments: `--queues FILE`, `--app FILE`, `--dispatch FILE` and `--cron FILE`, all repeatable. Prints
+`{"queues": [...], "services": [...], "dispatch": [...], "cron": [...]}`, or `{"error": "FILE, line 3: ..."}`.
 """
 
+import dataclasses
 import json
 import re
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 from google.appengine.api import queueinfo, validation, yaml_errors
 
-from localcloud.configuration import ConfigurationError, load_service
+from localcloud.configuration import ConfigurationError, load_dispatch, load_service
+from localcloud.cron.cron_file import jobs_in
+from localcloud.parser_warnings import no_parser_warnings
 from localcloud.tasks.parser_messages import one_line
 
 _QUEUE_KEY = re.compile(r"^\s*[\"']?queue[\"']?\s*:", re.MULTILINE)
@@ -24,15 +27,22 @@ def main(arguments: list[str]) -> dict[str, Any]:
     """Everything that the files named in `arguments` say."""
     queues: list[dict[str, Any]] = []
     services: list[dict[str, Any]] = []
+    rules: list[dict[str, Any]] = []
+    jobs: list[dict[str, Any]] = []
     try:
         for option, name in zip(arguments[::2], arguments[1::2], strict=True):
-            if option == "--queues":
-                queues += queues_in(Path(name))
-            else:
-                services.append(service_in(Path(name)))
+            match option:
+                case "--queues":
+                    queues += queues_in(Path(name))
+                case "--dispatch":
+                    rules += [dataclasses.asdict(rule) for rule in load_dispatch(Path(name))]
+                case "--cron":
+                    jobs += jobs_in(Path(name))
+                case _:
+                    services.append(service_in(Path(name)))
     except ConfigurationError as error:
         return {"error": str(error)}
-    return {"queues": queues, "services": services}
+    return {"queues": queues, "services": services, "dispatch": rules, "cron": jobs}
 
 
 def queues_in(file: Path) -> list[dict[str, Any]]:
@@ -43,7 +53,8 @@ def queues_in(file: Path) -> list[dict[str, Any]]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"{file}: cannot read it: {reason}; expected a queue.yaml") from error
     try:
-        entries = queueinfo.LoadSingleQueue(text).queue
+        with no_parser_warnings():
+            entries = queueinfo.LoadSingleQueue(text).queue
     except (yaml_errors.Error, validation.ValidationError, queueinfo.MalformedQueueConfiguration) as error:
         raise ConfigurationError(one_line(file, error)) from error
     if entries is None and not _QUEUE_KEY.search(text):

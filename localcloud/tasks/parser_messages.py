@@ -1,4 +1,6 @@
-"""What Google's YAML parser says about a queue.yaml, as one line: file, line, key, what was expected."""
+"""What Google's YAML parser says about a queue.yaml or cron.yaml, as one line: file, line, key, what was
+expected.
+"""
 
 import re
 from pathlib import Path
@@ -19,14 +21,22 @@ _EXPECTED = {
     "max_backoff_seconds": "a number of seconds",
     "max_doublings": "a whole number, 0 or more",
     "total_storage_limit": "a number and a unit, for instance 120M",
+    "url": "a path that begins with /",
+    "timezone": "the name of a time zone, for instance Europe/Berlin",
+    "job_retry_limit": "a whole number from 0 to 5",
+    "job_age_limit": "a number and a unit, for instance 2h",
+    "attempt_deadline": "a number of seconds, for instance 600s",
 }
 # The parser has no words for a mapping where a list belongs.
-_NO_WORDS = "a value of the wrong kind; expected a list of queues under 'queue', each with a name and a rate"
+_NO_WORDS = "a value of the wrong kind; expected a list of queues under 'queue', of jobs under 'cron'"
 _KEYS_OF = {
     "QueueEntry": "name, rate, bucket_size, max_concurrent_requests, target, mode, retry_parameters, acl",
     "RetryParameters": (
-        "task_retry_limit, task_age_limit, min_backoff_seconds, max_backoff_seconds, max_doublings"
+        "task_retry_limit and task_age_limit (in cron.yaml job_retry_limit and job_age_limit), "
+        "min_backoff_seconds, max_backoff_seconds, max_doublings"
     ),
+    "CronEntry": "url, schedule, timezone, description, target, retry_parameters, attempt_deadline",
+    "CronInfoExternal": "cron",
     "QueueInfoExternal": "queue, total_storage_limit, resume_paused_queues, application",
 }
 

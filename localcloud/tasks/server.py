@@ -1,6 +1,7 @@
 """The server inside another program, a test for instance: on a thread of its own."""
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from localcloud.tasks.faults import FaultPlan
-from localcloud.tasks.files import Files, read_files
+from localcloud.tasks.files import read_files
 from localcloud.tasks.idle import wait_idle
 from localcloud.tasks.queue_config import QueueConfig
 from localcloud.tasks.service import DEFAULT_LOCATION, DEFAULT_PROJECT, Options, Service
@@ -31,6 +32,8 @@ class TasksServer:
         targets: Sequence[str] = (),
         *,
         apps: Sequence[Path] = (),
+        dispatch: Path | None = None,
+        cron: Path | None = None,
         data: Path | None = None,
         project: str = DEFAULT_PROJECT,
         location: str = DEFAULT_LOCATION,
@@ -41,7 +44,11 @@ class TasksServer:
     ) -> None:
         """Raises BadStart for a queue.yaml or a target that is not right."""
         self.options = Options(
-            files=read_files(queues, apps) if isinstance(queues, Path) else Files(queues),
+            files=(
+                read_files(queues, apps, dispatch, cron)
+                if isinstance(queues, Path)
+                else dataclasses.replace(read_files(None, apps, dispatch, cron), queues=queues)
+            ),
             targets=parse_targets(targets),
             port=port,
             http_port=http_port,
@@ -87,6 +94,10 @@ class TasksServer:
         service = self._running()
         if not self._call(wait_idle(service.broker, service.faults, timeout_seconds)):
             raise TimeoutError(f"tasks are still pending or under way after {timeout_seconds:g} s")
+
+    def remarks(self) -> list[str]:
+        """What to say once at the start: a line for each queue and cron job whose target does not run."""
+        return self._running().remarks()
 
     def redeliver(self, task_id: str | None = None) -> int | None:
         """Deliver a finished task once more (the last one, if none is named); the status of the answer, if

@@ -11,11 +11,14 @@ from typing import Any
 
 import grpc
 
+from localcloud.cron.last_runs import LastRuns
+from localcloud.cron.scheduler import Scheduler
+from localcloud.cron.sender import HttpJobSender
 from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.batch_methods import BatchMethods
 from localcloud.tasks.broker import Broker
-from localcloud.tasks.clock import LoopClock
+from localcloud.tasks.clock import LoopClock, WallClock
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.delivery_log import DeliveryLog
 from localcloud.tasks.faults import FaultySender
@@ -26,6 +29,7 @@ from localcloud.tasks.pages import Pages
 from localcloud.tasks.queue_methods import QueueMethods
 from localcloud.tasks.redelivery import Redelivery
 from localcloud.tasks.sender import HttpSender
+from localcloud.tasks.service_routing import ServiceRouting
 from localcloud.tasks.side_port import SidePort
 from localcloud.tasks.statistics_methods import StatisticsMethods
 from localcloud.tasks.store import Store
@@ -71,7 +75,11 @@ class Service:
         self._options = options
         clock = LoopClock(loop)
         self._store = Store(options.data, loop, clock)
-        self._sender = HttpSender(options.targets, options.files.services, loop, clock, randomness)
+        files, targets = options.files, options.targets
+        # One address for all services: then every name is right.
+        running = () if targets.fallback else tuple(targets.services)
+        self._routing = ServiceRouting(running, files.dispatch, options.project)
+        self._sender = HttpSender(targets, files.services, self._routing, loop, clock, randomness)
         self.faults = FaultySender(self._sender, clock)
         finished = FinishedTasks()
         attempts = AttemptHistory()
@@ -81,7 +89,22 @@ class Service:
         self.broker.apply_file(
             f"projects/{options.project}/locations/{options.location}", options.files.queues
         )
-        self._side_port = SidePort(self.broker, self.counts, self.faults, self.redelivery, attempts)
+        self.cron = Scheduler(
+            files.cron,
+            HttpJobSender(self._sender, randomness),
+            WallClock(loop),
+            LastRuns(options.data and options.data.with_name("cron.json"), files.cron, write_log),
+            write_log,
+        )
+        self._side_port = SidePort(
+            self.broker,
+            self.counts,
+            self.faults,
+            self.redelivery,
+            self.cron,
+            log.given_up,
+            attempts,
+        )
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -105,12 +128,29 @@ class Service:
             raise _taken("--http-port", options.host, options.http_port) from error
         await self._server.start()
         self.broker.start()
+        self.cron.start()
+
+    def remarks(self) -> list[str]:
+        """What a person should know who has just started the server: one line each."""
+        routing = self._routing
+        wanted = {
+            f"queue.yaml, queue {queue_id}": config.routing.service
+            for queue_id, config in self._options.files.queues.items()
+            if config.routing is not None
+        } | {f"cron.yaml, {job.url}": job.service for job in self._options.files.cron}
+        return [
+            f"{where}: there is no service {service!r} here; {routing.resolve(service)!r} gets the requests, "
+            "as on App Engine"
+            for where, service in wanted.items()
+            if not routing.runs(service)
+        ]
 
     async def stop(self) -> None:
         """Stop dispatching, answer what was asked, write everything down.
 
         What is under way is cut off; at the next start it is delivered again.
         """
+        self.cron.stop()
         self.broker.stop()
         await self._server.stop(0.5)
         await self._side_port.stop()

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from localcloud.cron.scheduler import Scheduler
 from localcloud.http_guard import FORBIDDEN, Body, HttpGuard
 from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
+from localcloud.tasks.given_up import GivenUpTasks
 from localcloud.tasks.idle import wait_idle
 from localcloud.tasks.redelivery import Redelivery
 
@@ -21,7 +23,9 @@ MOST_ATTEMPTS = 100
 
 
 class SidePort:
-    """GET / (alive), GET /counts, /idle, /attempts, POST /redeliver, and /faults to read, set and remove."""
+    """GET / (alive), GET /counts, /idle, /attempts, /given-up, POST /redeliver, /faults to read, set and
+    remove, GET /cron, POST /cron/run?job=ID.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,8 @@ class SidePort:
         counts: Counts,
         faults: FaultySender,
         redelivery: Redelivery,
+        cron: Scheduler,
+        given_up: GivenUpTasks,
         attempts: AttemptHistory,
     ) -> None:
         self._broker = broker
@@ -37,6 +43,8 @@ class SidePort:
         self._redelivery = redelivery
         self._attempts = attempts
         self._guard = HttpGuard("", 0)
+        self._cron = cron
+        self._given_up = given_up
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -53,6 +61,9 @@ class SidePort:
                 web.get("/faults", self.faults),
                 web.post("/faults", self.set_faults),
                 web.delete("/faults", self.remove_faults),
+                web.get("/given-up", self.given_up),
+                web.get("/cron", self.cron),
+                web.post("/cron/run", self.run_job),
             ]
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
@@ -132,6 +143,29 @@ class SidePort:
     async def remove_faults(self, _: web.Request) -> web.Response:
         self._faults.plan = None
         return web.json_response(None)
+
+    async def given_up(self, _: web.Request) -> web.Response:
+        """The last tasks that were given up, and how many there were since the start."""
+        return web.json_response(self._given_up.as_json())
+
+    async def cron(self, _: web.Request) -> web.Response:
+        """The jobs of cron.yaml, each with its last and its next run."""
+        return web.json_response({"jobs": self._cron.as_json()})
+
+    async def run_job(self, request: web.Request) -> web.Response:
+        """Start a run of the job `job` (its id from GET /cron), and answer with the job as it then is.
+
+        404: no such job; 409: a run is under way.
+        """
+        text = request.query.get("job", "")
+        try:
+            number = int(text)
+            started = self._cron.run_now(number)
+        except (ValueError, IndexError):
+            return web.Response(status=404, text=f"There is no cron job {text!r}.\n")
+        if not started:
+            return web.Response(status=409, text=f"The cron job {number} is running.\n")
+        return web.json_response(self._cron.as_json()[number])
 
 
 def _bad(message: str) -> web.Response:

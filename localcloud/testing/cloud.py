@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +18,14 @@ from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.state import read_state
 from localcloud.testing import http
 from localcloud.testing.errors import LocalCloudError
+from localcloud.testing.given_up import GivenUp
 from localcloud.testing.memory import proportional_set_size
 from localcloud.testing.waiting import wait_until
 
 _PACKAGE_PARENT = Path(__file__).parents[2]
+_REPORTED_LINES = 100
+# All that were started and not stopped by this process, for the report on a failing test.
+started: weakref.WeakSet[LocalCloud] = weakref.WeakSet()
 
 
 class LocalCloud:
@@ -64,9 +70,12 @@ class LocalCloud:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         self._killed: set[int] = set()
+        self._given_up = GivenUp()
+        self._last_given_up: list[str] = []
 
     def start(self, timeout_seconds: float = 60.0) -> Self:
         """Start it; returns when every service is ready. Raises LocalCloudError with what it printed."""
+        started.add(self)
         environ = {key: value for key, value in os.environ.items() if not key.endswith("_EMULATOR_HOST")}
         path = filter(None, [str(_PACKAGE_PARENT), environ.get("PYTHONPATH")])
         environ["PYTHONPATH"] = os.pathsep.join(path)
@@ -108,6 +117,7 @@ class LocalCloud:
         except subprocess.TimeoutExpired:
             self.kill_all()
             raise LocalCloudError(f"localcloud did not stop:\n{self.log()[-4000:]}") from None
+        started.discard(self)
         self._dismiss_guard()
         return status
 
@@ -168,11 +178,15 @@ class LocalCloud:
 
     # What happens inside
 
-    def wait_idle(self, timeout_seconds: float = 60.0) -> None:
-        """Return once no task is pending or in flight. Raises LocalCloudError after `timeout_seconds`."""
+    def wait_idle(self, timeout_seconds: float = 60.0) -> list[str]:
+        """Return once no task is pending or in flight. Raises LocalCloudError after `timeout_seconds`.
+
+        The result: a line for each task that was given up since the last call, so for none it is empty.
+        """
         http.call(
             "GET", self._http("tasks"), "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
         )
+        return self._given_up.ask(self._http("tasks"))
 
     def redeliver(self, task: str) -> Any:
         """Deliver a finished task again, by its name (short or full); returns once that is answered."""
@@ -220,6 +234,25 @@ class LocalCloud:
                 timeout_seconds,
             )
 
+    def report(self, offset: int = 0) -> str:
+        """For a test that failed: what was printed from `offset` on, the end of it, and what was given up."""
+        printed = self._output.read_bytes()[offset:] if self._output.exists() else b""
+        lines = printed.decode("utf-8", "replace").splitlines()
+        text = "\n".join(lines[-_REPORTED_LINES:])
+        if len(lines) > _REPORTED_LINES:
+            text = f"... ({len(lines) - _REPORTED_LINES} lines before in {self._output})\n{text}"
+        return "\n".join([text, *(f"GIVEN UP: {line}" for line in self._all_given_up())])
+
+    def _all_given_up(self) -> list[str]:
+        # Not where it runs no more, or some other server delivers the tasks.
+        with contextlib.suppress(LocalCloudError):
+            self._last_given_up = GivenUp().ask(self._http("tasks"))
+        return self._last_given_up
+
+    def printed_bytes(self) -> int:
+        """How much has been printed so far: an `offset` for `report`."""
+        return self._output.stat().st_size if self._output.exists() else 0
+
     def log(self, name: str | None = None) -> str:
         """What a process has printed; without a name, everything that `python -m localcloud` printed."""
         file = Path(self.state["processes"][name]["log"]) if name else self._output
@@ -245,6 +278,7 @@ class LocalCloud:
         if kind is None and self._process.poll() is None:
             self.stop()
         else:
+            self._all_given_up()  # for the report on a test that has failed inside of the `with`
             self.kill_all()
 
     def _dismiss_guard(self) -> None:

@@ -1,16 +1,41 @@
-"""pytest fixtures: each is a function that starts something and ends it with the test."""
+"""pytest fixtures: each is a function that starts something and ends it with the test. A test that fails is
+reported with what the local clouds printed meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcloud.testing.cloud import LocalCloud
+from localcloud.testing.cloud import LocalCloud, started
 from localcloud.testing.servers import DatastoreProcess, FaultyProxy, TasksProcess
+
+_OFFSETS = pytest.StashKey[dict[LocalCloud, int]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What clouds of a wider scope have printed before belongs to other tests."""
+    item.stash[_OFFSETS] = {cloud: cloud.printed_bytes() for cloud in started}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add a section for each cloud that has printed something, before the fixtures end it."""
+    report = yield
+    if report.failed and call.when == "call":
+        offsets = item.stash.get(_OFFSETS, {})
+        for cloud in started:
+            offset = offsets.get(cloud, 0)
+            if cloud.printed_bytes() > offset:
+                report.sections.append((f"localcloud, {cloud.data}", cloud.report(offset)))
+    return report
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.ports import FreePorts
 from localcloud.testing import http
 from localcloud.testing.errors import LocalCloudError
+from localcloud.testing.given_up import GivenUp
 from localcloud.testing.waiting import wait_until
 
 _ADDRESS = re.compile(r"[\w.\[\]:-]+:\d+")
@@ -169,12 +170,14 @@ class TasksProcess(ServerProcess):
         for service, url in targets.items():
             self._arguments += ["--target", f"{service}={url}"]
         self._arguments += options
+        self._given_up = GivenUp()
 
-    def wait_idle(self, timeout_seconds: float = 30.0) -> None:
-        """Return once no task is pending or in flight."""
+    def wait_idle(self, timeout_seconds: float = 30.0) -> list[str]:
+        """Return once no task is pending or in flight; a line for each task given up since the last call."""
         http.call(
             "GET", self.http_address, "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
         )
+        return self._given_up.ask(self.http_address)
 
     def redeliver(self, task: str) -> Any:
         """Deliver a finished task again, by its name (short or full); returns once that is answered."""

@@ -171,6 +171,8 @@ def test_one_queue_file_is_enough(write: Writer) -> None:
         load_application(files)
 
 
-def test_cron_jobs_are_refused_rather_than_forgotten(write: Writer) -> None:
-    with pytest.raises(ConfigurationError, match="cron jobs are not run locally"):
-        load_application([write("runtime: python313\n"), write("cron: []\n", "cron.yaml")])
+def test_cron_yaml_is_known_by_its_name_and_by_its_key(write: Writer) -> None:
+    service = write("runtime: python313\n")
+    for name in ("cron.yaml", "jobs.yaml"):
+        file = write("cron: []\n", name)
+        assert load_application([service, file]).cron_file == file
