@@ -1,5 +1,7 @@
 """Runs google-cloud-datastore's own system tests against our Datastore, and prints what came out.
 
+Once over gRPC, once with gRPC off, when the library speaks protobuf over HTTP/1.1.
+
 They come with the library's source release, which pip downloads into `.conformance/`; nothing of theirs is
 kept in the repository. Their data is loaded by their own script, anew for each of the two parameters by which
 every test runs: in an emulator the tests of one parameter delete the default namespace when they are through.
@@ -25,32 +27,44 @@ _OUTCOME = re.compile(r"^(\S+)::(\S+) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\
 
 
 def main() -> int:
-    """The exit status: 0 if all tests passed."""
+    """The exit status: 0 if all tests passed, both ways."""
     release = download()
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("DATASTORE_")}
     with DatastoreProcess() as server:
-        environ |= {
-            "DATASTORE_EMULATOR_HOST": server.address,
-            "DATASTORE_DATASET": "conformance",
-            "GOOGLE_CLOUD_PROJECT": "conformance",
-            "GOOGLE_CLOUD_NO_PRINT": "true",
-            "SYSTEM_TESTS_DATABASE": _DATABASE,
-            "PYTHONPATH": str((_FOLDER / "site").resolve()),
-        }
-        outcomes: Counter[tuple[str, str]] = Counter()
-        failed: list[str] = []
-        began = time.perf_counter()
-        for selection in (f"not {_DATABASE}", _DATABASE):
-            load = ["tests.system.utils.populate_datastore", "--characters", "--uuid", "--timestamps"]
-            command = [sys.executable, "-m", *load]
-            subprocess.run(command, cwd=release, env=environ, check=True, stdout=subprocess.DEVNULL)
-            for file, test, outcome in run(release, environ, selection):
-                outcomes[file, outcome] += 1
-                if outcome in ("FAILED", "ERROR"):
-                    failed.append(f"{file}::{test}")
-        seconds = time.perf_counter() - began
-    report(outcomes, failed, seconds)
-    return 1 if failed or not outcomes else 0
+        over_grpc = passes(release, "over gRPC", DATASTORE_EMULATOR_HOST=server.address)
+        over_http = passes(
+            release,
+            "over HTTP/1.1",
+            DATASTORE_EMULATOR_HOST=server.http_address,
+            GOOGLE_CLOUD_DISABLE_GRPC="true",
+        )
+    return 0 if over_grpc and over_http else 1
+
+
+def passes(release: Path, transport: str, **settings: str) -> bool:
+    """Do all tests pass with these settings in the environment? Prints the table."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("DATASTORE_")}
+    environ |= {
+        "DATASTORE_DATASET": "conformance",
+        "GOOGLE_CLOUD_PROJECT": "conformance",
+        "GOOGLE_CLOUD_NO_PRINT": "true",
+        "SYSTEM_TESTS_DATABASE": _DATABASE,
+        "PYTHONPATH": str((_FOLDER / "site").resolve()),
+        **settings,
+    }
+    outcomes: Counter[tuple[str, str]] = Counter()
+    failed: list[str] = []
+    began = time.perf_counter()
+    for selection in (f"not {_DATABASE}", _DATABASE):
+        load = ["tests.system.utils.populate_datastore", "--characters", "--uuid", "--timestamps"]
+        command = [sys.executable, "-m", *load]
+        subprocess.run(command, cwd=release, env=environ, check=True, stdout=subprocess.DEVNULL)
+        for file, test, outcome in run(release, environ, selection, transport):
+            outcomes[file, outcome] += 1
+            if outcome in ("FAILED", "ERROR"):
+                failed.append(f"{file}::{test}")
+    print(f"{transport}:")
+    report(outcomes, failed, time.perf_counter() - began)
+    return bool(outcomes) and not failed
 
 
 def download() -> Path:
@@ -69,14 +83,14 @@ def download() -> Path:
     return release
 
 
-def run(release: Path, environ: dict[str, str], selection: str) -> list[tuple[str, str, str]]:
+def run(release: Path, environ: dict[str, str], selection: str, transport: str) -> list[tuple[str, str, str]]:
     """File, test and outcome of each selected system test."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "tests/system", "-v", "-p", "no:cacheprovider", "--tb=short",
          "--rootdir=.", "-c", os.devnull, "--color=no", "-k", selection],
         cwd=release, env=environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    (_FOLDER / f"{selection}.log").write_text(done.stdout + done.stderr)
+    (_FOLDER / f"{transport.replace('/', ' ')}, {selection}.log").write_text(done.stdout + done.stderr)
     found = [_OUTCOME.match(line) for line in done.stdout.splitlines()]
     return [(Path(match[1]).name, match[2], match[3]) for match in found if match]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from localcloud.datastore import limits, wire
+from localcloud.datastore import gql, limits, wire
 from localcloud.datastore.aggregation import Aggregator, parse_aggregations, summed_paths
 from localcloud.datastore.catalog import Partition
 from localcloud.datastore.clock import SECOND_US, Clock
 from localcloud.datastore.counts import Counts
 from localcloud.datastore.cursors import Cursor, decode_cursor
-from localcloud.datastore.errors import invalid, unimplemented
+from localcloud.datastore.errors import invalid
 from localcloud.datastore.explain import add_execution, in_response, plan_summary
 from localcloud.datastore.index_requirements import IndexRequirements
 from localcloud.datastore.indexing import IndexedValues
@@ -51,15 +51,16 @@ class Queries:
         self._needs_ancestor_in_transactions = needs_ancestor_in_transactions
 
     def run(self, request: Message, view: View) -> bytes:
-        """RunQueryResponse: batch 1, transaction 5, explain_metrics 9."""
+        """RunQueryResponse: batch 1, query 2, transaction 5, explain_metrics 9."""
         began = time.perf_counter()
-        _check_query_type(request, "query")
-        plan = parse_query(request.query, self._partition(request))
+        partition = self._partition(request)
+        query, told = _query(request, "query", partition, gql.parse_query)
+        plan = parse_query(query, partition)
         mask = parse_mask(request.property_mask) if request.HasField("property_mask") else None
         if mask is not None and plan.projection:
             raise invalid("A query has either a projection or a property mask.")
         self._check_indexes(plan)
-        response = wire.field(5, view.new_transaction) if view.new_transaction else b""
+        response = told + (wire.field(5, view.new_transaction) if view.new_transaction else b"")
         metrics = plan_summary(plan, is_aggregation=False) if request.HasField("explain_options") else None
         if metrics is not None and not request.explain_options.analyze:
             return response + in_response(metrics)
@@ -84,14 +85,15 @@ class Queries:
         return wire.field(1, batch.content) + response
 
     def aggregate(self, request: Message, view: View) -> bytes:
-        """RunAggregationQueryResponse: batch 1, transaction 5, explain_metrics 9."""
+        """RunAggregationQueryResponse: batch 1, query 2, transaction 5, explain_metrics 9."""
         began = time.perf_counter()
-        _check_query_type(request, "aggregation_query")
-        aggregations = parse_aggregations(request.aggregation_query)
+        partition = self._partition(request)
+        query, told = _query(request, "aggregation_query", partition, gql.parse_aggregation_query)
+        aggregations = parse_aggregations(query)
         paths = summed_paths(aggregations)
-        plan = parse_query(request.aggregation_query.nested_query, self._partition(request), paths)
+        plan = parse_query(query.nested_query, partition, paths)
         self._check_indexes(plan)
-        response = wire.field(5, view.new_transaction) if view.new_transaction else b""
+        response = told + (wire.field(5, view.new_transaction) if view.new_transaction else b"")
         metrics = plan_summary(plan, is_aggregation=True) if request.HasField("explain_options") else None
         if metrics is not None and not request.explain_options.analyze:
             return response + in_response(metrics)
@@ -162,10 +164,14 @@ def _stream(plan: Plan, source: Source) -> Stream | MetadataStream:
     return MetadataStream(plan, source) if plan.kind in METADATA_KINDS else Stream(plan, source)
 
 
-def _check_query_type(request: Message, expected: str) -> None:
+def _query(
+    request: Message, expected: str, partition: Partition, parse_gql: Callable[[Message, Partition], Message]
+) -> tuple[Message, bytes]:
+    """The request's query; and the response's field `query`, which tells what a GQL string stands for."""
     kind = request.WhichOneof("query_type")
-    # We differ: GQL strings are refused; google-cloud-ndb parses them itself and sends queries.
     if kind == "gql_query":
-        raise unimplemented("GQL strings are not supported by localcloud.datastore: send a query.")
+        query = parse_gql(request.gql_query, partition)
+        return query, wire.field(2, query.SerializeToString())
     if kind != expected:
-        raise invalid(f"The request must have a {expected}.")
+        raise invalid(f"The request must have a {expected} or a gql_query.")
+    return getattr(request, expected), b""

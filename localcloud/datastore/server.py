@@ -36,7 +36,7 @@ class DatastoreServer:
         try:
             self._grpc = GrpcServer(service, self._host, self._port)
             if self._http_port is not None:
-                self._side_port = SidePort(service, self._host, self._http_port)
+                self._side_port = SidePort(service, self._host, self._http_port, self._grpc.port)
         except BaseException:
             self.close()
             raise

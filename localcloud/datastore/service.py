@@ -31,6 +31,8 @@ _FULL_RESPONSE_BYTES = 2_500_000
 
 IsWanted = Callable[[], bool]
 """Is the client that sent the request still there?"""
+Method = Callable[[bytes, IsWanted], bytes]
+"""From a request's bytes to its response's. Raises Refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Service:
         self.sweeper = Sweeper(self.storage, self.committer, settings.ttl, settings.clock)
 
     @property
-    def methods(self) -> dict[str, Callable[[bytes, IsWanted], bytes]]:
+    def methods(self) -> dict[str, Method]:
         """By their names in the API."""
         return {
             "Lookup": self.lookup,

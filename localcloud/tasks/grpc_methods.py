@@ -1,4 +1,4 @@
-"""Turns plain methods into gRPC handlers: ApiErrors become status codes, every call is counted."""
+"""Methods as the wires call them, every call counted; and as gRPC handlers: ApiErrors become status codes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from localcloud.tasks.counts import Counts
 from localcloud.tasks.errors import ApiError
 from localcloud.tasks.messages import Message
 
+# Clients round deadlines up to whole milliseconds: of a shorter one, already past, a bit of one arrives.
+_SHORTEST_SECONDS = 0.001
 # How many tasks a call is billed for, by its request and its response.
 Bill = Callable[[Message, Message], int]
 
@@ -35,20 +37,35 @@ def generic_handler(
     return grpc.method_handlers_generic_handler(service, handlers)
 
 
+async def call(name: str, method: Method, request: Message, size: int, counts: Counts) -> Message:
+    """The response to a request of `size` bytes, whatever wire it came by; counted. Raises ApiError."""
+    billed = 1
+    try:
+        response = await method.run(request)
+        if method.bill is not None:
+            billed = method.bill(request, response)
+        return response
+    except sqlite3.Error as error:
+        raise ApiError(
+            grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {error}."
+        ) from error
+    finally:
+        counts.note_call(name, size, billed)
+
+
 def _handler(name: str, method: Method, counts: Counts) -> Any:
     from_string = method.request.FromString
 
     async def handle(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        remaining_seconds = context.time_remaining()
+        if remaining_seconds is not None and remaining_seconds < _SHORTEST_SECONDS:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed before the call began."
+            )
         try:
-            request = from_string(raw)
-            response = await method.run(request)
+            response = await call(name, method, from_string(raw), len(raw), counts)
         except ApiError as error:
-            counts.note_call(name, len(raw), 1)
             await context.abort(error.code, error.message)
-        except sqlite3.Error as error:
-            counts.note_call(name, len(raw), 1)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {error}.")
-        counts.note_call(name, len(raw), 1 if method.bill is None else method.bill(request, response))
         answer: bytes = response.SerializeToString()
         return answer
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from localcloud.tasks.clock import SECOND_US
 from localcloud.tasks.messages import HttpRequest, HttpTarget, Message, UriOverride
+from localcloud.tasks.url import encoded_part
 
 _SCHEMES = {UriOverride.Scheme.Value("HTTP"): "http", UriOverride.Scheme.Value("HTTPS"): "https"}
 _IF_NOT_EXISTS = UriOverride.UriOverrideEnforceMode.Value("IF_NOT_EXISTS")
@@ -69,9 +70,9 @@ def destination(url: str, target: bytes) -> Destination:
         # Real service: 0 clears the port.
         port = override.port or None
     if override.HasField("path_override") and (always or not path):
-        path = override.path_override.path
+        path = encoded_part(override.path_override.path)
     if override.HasField("query_override") and (always or not query):
-        query = override.query_override.query_params
+        query = encoded_part(override.query_override.query_params)
     if not path.startswith("/"):
         path = f"/{path}"
     return Destination(

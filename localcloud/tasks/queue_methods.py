@@ -1,5 +1,7 @@
 """The methods of google.cloud.tasks.v2.CloudTasks that are about queues."""
 
+from collections.abc import Callable
+
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.errors import already_exists, invalid
 from localcloud.tasks.grpc_methods import Method
@@ -20,11 +22,19 @@ from localcloud.tasks.messages import Queue as QueueMessage
 from localcloud.tasks.names import check_location, check_queue, shown
 from localcloud.tasks.pages import Pages, page_size
 from localcloud.tasks.queue import PAUSED, RUNNING, Queue
+from localcloud.tasks.queue_config import QueueConfig
 from localcloud.tasks.queue_filter import parse_filter
 from localcloud.tasks.queue_messages import API_QUEUE, queue_config, queue_message, updated_config
 
 # Real service: the largest page, and the default (ListQueuesRequest.page_size).
 MAX_PAGE_SIZE = 9800
+
+# Adds the settings that v2beta3 has and v2 has not.
+Completion = Callable[[QueueConfig], QueueConfig]
+
+
+def _as_it_is(config: QueueConfig) -> QueueConfig:
+    return config
 
 
 class QueueMethods:
@@ -46,14 +56,15 @@ class QueueMethods:
             "ResumeQueue": Method(ResumeQueueRequest, self.resume_queue),
         }
 
-    async def create_queue(self, request: Message) -> Message:
+    async def create_queue(self, request: Message, complete: Completion = _as_it_is) -> Message:
         """We differ: the name of a deleted queue is free at once; the real service keeps it for days."""
         parent, name = check_location(request.parent), check_queue(request.queue.name)
         if not name.startswith(f"{parent}/queues/"):
             raise invalid(f"Queue name {shown(name)} must start with its parent, {parent}.")
         if name in self._broker.queues:
             raise already_exists(f"Queue already exists: {shown(name)}.")
-        return queue_message(self._broker.create_queue(name, queue_config(request.queue, API_QUEUE)))
+        config = complete(queue_config(request.queue, API_QUEUE))
+        return queue_message(self._broker.create_queue(name, config))
 
     async def get_queue(self, request: Message) -> Message:
         return queue_message(self._broker.queue(request.name))
@@ -72,15 +83,16 @@ class QueueMethods:
             response.next_page_token = self._pages.token(of, start + size - 1)
         return response
 
-    async def update_queue(self, request: Message) -> Message:
+    async def update_queue(self, request: Message, complete: Completion = _as_it_is) -> Message:
         """Real service: creates the queue if it is not there; name and state stay (UpdateQueueRequest)."""
         name, mask = check_queue(request.queue.name), request.update_mask
         if not mask.IsValidForDescriptor(QueueMessage.DESCRIPTOR):
             raise invalid(f"update_mask has {', '.join(mask.paths)}. Expected fields of Queue.")
         queue = self._broker.queues.get(name)
         if queue is None:
-            return queue_message(self._broker.create_queue(name, queue_config(request.queue, API_QUEUE)))
-        self._broker.configure(queue, updated_config(queue, request.queue, mask))
+            config = complete(queue_config(request.queue, API_QUEUE))
+            return queue_message(self._broker.create_queue(name, config))
+        self._broker.configure(queue, complete(updated_config(queue, request.queue, mask)))
         return queue_message(queue)
 
     async def delete_queue(self, request: Message) -> Message:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -17,6 +16,7 @@ from localcloud.cron.sender import HttpJobSender
 from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.batch_methods import BatchMethods
+from localcloud.tasks.beta_methods import BetaMethods
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.clock import LoopClock, WallClock
 from localcloud.tasks.counts import Counts
@@ -24,13 +24,15 @@ from localcloud.tasks.delivery_log import DeliveryLog
 from localcloud.tasks.faults import FaultySender
 from localcloud.tasks.files import Files
 from localcloud.tasks.finished import FinishedTasks
-from localcloud.tasks.grpc_methods import generic_handler
+from localcloud.tasks.grpc_methods import Method, generic_handler
+from localcloud.tasks.http_api import HttpApi
+from localcloud.tasks.location_methods import LocationMethods
 from localcloud.tasks.pages import Pages
 from localcloud.tasks.queue_methods import QueueMethods
 from localcloud.tasks.redelivery import Redelivery
 from localcloud.tasks.sender import HttpSender
 from localcloud.tasks.service_routing import ServiceRouting
-from localcloud.tasks.side_port import SidePort
+from localcloud.tasks.side_port import MAX_MESSAGE_BYTES, SidePort
 from localcloud.tasks.statistics_methods import StatisticsMethods
 from localcloud.tasks.store import Store
 from localcloud.tasks.targets import Targets
@@ -41,8 +43,7 @@ DEFAULT_LOCATION = "us-central1"
 CLOUD_TASKS = "google.cloud.tasks.v2.CloudTasks"
 BETA_CLOUD_TASKS = "google.cloud.tasks.v2beta3.CloudTasks"
 OPERATIONS = "google.longrunning.Operations"
-# A batch of a hundred tasks of 100 KB is above gRPC's default of 4 MB.
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+LOCATIONS = "google.cloud.location.Locations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Service:
         self.port = 0
         self.http_port = 0
         self._options = options
-        clock = LoopClock(loop)
+        clock = self._clock = LoopClock(loop)
         self._store = Store(options.data, loop, clock)
         files, targets = options.files, options.targets
         # One address for all services: then every name is right.
@@ -96,6 +97,12 @@ class Service:
             LastRuns(options.data and options.data.with_name("cron.json"), files.cron, write_log),
             write_log,
         )
+        services = self._methods()
+        shared = {**services[OPERATIONS], **services[LOCATIONS]}
+        api = HttpApi(
+            {"v2": {**services[CLOUD_TASKS], **shared}, "v2beta3": {**services[BETA_CLOUD_TASKS], **shared}},
+            self.counts,
+        )
         self._side_port = SidePort(
             self.broker,
             self.counts,
@@ -104,6 +111,7 @@ class Service:
             self.cron,
             log.given_up,
             attempts,
+            api,
         )
         self._server = grpc.aio.server(
             options=[
@@ -113,7 +121,9 @@ class Service:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        self._server.add_generic_rpc_handlers(self._handlers(Pages(clock)))
+        self._server.add_generic_rpc_handlers(
+            [generic_handler(name, methods, self.counts) for name, methods in services.items()]
+        )
 
     async def start(self) -> None:
         """Listen on both ports and begin to dispatch. Raises BadStart if a port is taken."""
@@ -157,21 +167,19 @@ class Service:
         self._sender.close()
         self._store.close()
 
-    def _handlers(self, pages: Pages) -> Sequence[grpc.GenericRpcHandler[Any, Any]]:
+    def _methods(self) -> dict[str, Mapping[str, Method]]:
+        """The methods of each gRPC service, by their names."""
+        pages = Pages(self._clock)
         queues = QueueMethods(self.broker, pages)
+        tasks = TaskMethods(self.broker, pages)
         batches = BatchMethods(self.broker)
-        methods = {
-            **TaskMethods(self.broker, pages).methods(),
-            **queues.methods(),
-            **batches.methods(),
+        statistics = StatisticsMethods(self.broker, queues, pages)
+        return {
+            CLOUD_TASKS: {**tasks.methods(), **queues.methods(), **batches.methods()},
+            BETA_CLOUD_TASKS: BetaMethods(self.broker, queues, tasks, statistics).methods(),
+            OPERATIONS: batches.operation_methods(),
+            LOCATIONS: LocationMethods(self.broker).methods(),
         }
-        return [
-            generic_handler(CLOUD_TASKS, methods, self.counts),
-            generic_handler(
-                BETA_CLOUD_TASKS, StatisticsMethods(self.broker, queues, pages).methods(), self.counts
-            ),
-            generic_handler(OPERATIONS, batches.operation_methods(), self.counts),
-        ]
 
 
 def _taken(option: str, host: str, port: int) -> BadStart:

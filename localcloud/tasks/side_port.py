@@ -1,4 +1,4 @@
-"""The HTTP side port: what tests and people ask for that the real API does not have."""
+"""The HTTP port: the API over HTTP/1.1, and what tests and people ask for that the real API does not have."""
 
 import asyncio
 import itertools
@@ -14,6 +14,7 @@ from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
 from localcloud.tasks.given_up import GivenUpTasks
+from localcloud.tasks.http_api import HttpApi
 from localcloud.tasks.idle import wait_idle
 from localcloud.tasks.redelivery import Redelivery
 
@@ -21,10 +22,13 @@ DEFAULT_IDLE_SECONDS = 30.0
 MAX_IDLE_SECONDS = 3600.0
 MOST_ATTEMPTS = 100
 
+# A batch of a hundred tasks of 1 MiB is above any default.
+MAX_MESSAGE_BYTES = 192 * 1024 * 1024
+
 
 class SidePort:
     """GET / (alive), GET /counts, /idle, /attempts, /given-up, POST /redeliver, /faults to read, set and
-    remove, GET /cron, POST /cron/run?job=ID.
+    remove, GET /cron, POST /cron/run?job=ID; and the API.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class SidePort:
         cron: Scheduler,
         given_up: GivenUpTasks,
         attempts: AttemptHistory,
+        api: HttpApi,
     ) -> None:
         self._broker = broker
         self._counts = counts
@@ -45,12 +50,13 @@ class SidePort:
         self._guard = HttpGuard("", 0)
         self._cron = cron
         self._given_up = given_up
+        self._api = api
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises OSError if it is taken."""
         self._guard = HttpGuard(host, port)
-        application = web.Application(middlewares=[self._guarded])
+        application = web.Application(middlewares=[self._guarded], client_max_size=MAX_MESSAGE_BYTES)
         application.add_routes(
             [
                 web.get("/", self.alive),
@@ -81,11 +87,13 @@ class SidePort:
     async def _guarded(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        body = Body.API if request.path == "/faults" and request.method == "POST" else Body.ANY
+        is_call = self._api.is_call(request.path)
+        has_json = is_call or (request.path == "/faults" and request.method == "POST")
+        body = Body.API if has_json and request.can_read_body else Body.ANY
         refusal = self._guard.refusal(request.method, request.headers.get, body)
         if refusal is not None:
             return web.Response(status=FORBIDDEN, text=f"{refusal}\n")
-        return await handler(request)
+        return await (self._api.answer(request) if is_call else handler(request))
 
     async def alive(self, _: web.Request) -> web.Response:
         return web.Response(text="Ok\n")

@@ -340,12 +340,9 @@ def test_equal_alternatives_count_once(api: Api) -> None:
     assert api.names(query("K", either(*[condition("p", "=", 1)] * 31))) == [1]
 
 
-def test_gql_and_nearest_neighbours_are_unimplemented_and_say_so(api: Api) -> None:
-    request = m.RunQueryRequest(gql_query={"query_string": "SELECT * FROM N"})
-    with pytest.raises(Refused, match="GQL") as refused:
-        api.call("RunQuery", m.RunQueryResponse, request)
-    assert refused.value.code is grpc.StatusCode.UNIMPLEMENTED
+def test_nearest_neighbours_are_unimplemented_and_say_so(api: Api) -> None:
     nearest = query("N")
     nearest.find_nearest.vector_property.name = "v"
-    with pytest.raises(Refused, match="find_nearest"):
+    with pytest.raises(Refused, match="find_nearest") as refused:
         api.batch(nearest)
+    assert refused.value.code is grpc.StatusCode.UNIMPLEMENTED
