@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +15,7 @@ from localcloud.console.keys import Database, address
 from localcloud.console.kinds import all_kinds, databases, of_database
 from localcloud.console.queries import GUESSED, OPERATORS, FilterText, View, missing_indexes
 from localcloud.console.typed_json import base64_text, parse_base64
-from localcloud.console.value_text import TYPES, short_text, type_name
+from localcloud.console.value_text import TYPES, short_text, type_name, typed_text
 from localcloud.console.web import Request, Response, see_other
 from localcloud.datastore import messages as m
 
@@ -22,6 +23,8 @@ PAGE_SIZE = 50
 _MOST_COLUMNS = 12
 # Filtered results are counted up to here: it must not take long, whatever the filter.
 _MOST_COUNTED = 1_000
+# GQL that another method runs.
+_AGGREGATION = re.compile(r"\s*(AGGREGATE\b|SELECT\s+(COUNT|COUNT_UP_TO|SUM|AVG)\s*\()", re.IGNORECASE)
 
 
 def kinds(console: Console, request: Request) -> Response:
@@ -79,10 +82,14 @@ def entities(console: Console, request: Request) -> Response:
 def gql(console: Console, request: Request) -> Response:
     """GQL typed by hand, and what the server makes of it."""
     where, text = console.database(request.query), request.query.get("q")
-    problem, page = "", None
+    problem, page, figures = "", None, []
     if text.strip():
         try:
-            page = console.datastore.gql(where, text)
+            if _AGGREGATION.match(text):
+                found = console.datastore.aggregate_gql(where, text)
+                figures = [(name, typed_text(value).text) for name, value in sorted(found.items())]
+            else:
+                page = console.datastore.gql(where, text)
         except Problem as refused:
             problem = refused.text
     return console.page(
@@ -93,6 +100,7 @@ def gql(console: Console, request: Request) -> Response:
         text=text,
         table=_table(page.results if page else [], []),
         has_run=page is not None,
+        figures=figures,
         is_cut=bool(page and page.cursor),
         indexes=missing_indexes(where, page.query) if page else [],
         problem=problem,

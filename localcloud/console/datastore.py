@@ -71,6 +71,15 @@ class Datastore:
         request.gql_query.allow_literals = True
         return self._page(request, where, m.Query())
 
+    def aggregate_gql(self, where: Database, text: str) -> dict[str, Any]:
+        """Run a GQL string that counts, sums or averages: values by their aliases."""
+        request = m.RunAggregationQueryRequest()
+        where.partition(request.partition_id)
+        request.gql_query.query_string = text
+        request.gql_query.allow_literals = True
+        answer = self._call("RunAggregationQuery", request, m.RunAggregationQueryResponse, where)
+        return dict(answer.batch.aggregation_results[0].aggregate_properties)
+
     def each(self, where: Database, query: Any) -> Iterator[Stored]:
         """All results, batch by batch."""
         cursor = b""

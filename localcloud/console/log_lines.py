@@ -19,7 +19,8 @@ _LETTER = re.compile(r"([DIWECF])(?:\d{4}| )")
 _SEVERITY = re.compile(r'"(?:severity|level|levelname)": ?"(\w+)"')
 # What follows its head in a traceback: indented lines, and the exception itself.
 _FOLLOWS = re.compile(r"\s|[\w.]+(?:Error|Exception|Interrupt|Exit)\b|During handling of|The above exception")
-_TRACE = re.compile(r"(?:traces/|\btrace[\"']?[=:] ?[\"']?)([0-9a-zA-Z-]{8,64})")
+_TRACE_NAME = re.compile(r"\btraces/([0-9a-zA-Z-]{8,64})")
+_TRACE = re.compile(r"\btrace(?:_id)?[\"']?[=:] ?[\"']?([0-9a-zA-Z-]{8,64})\b(?!/)")
 _TASK = re.compile(r"(?:/tasks/|\btask(?:_name)?[\"']?[=:] ?[\"']?)([A-Za-z0-9_-]{4,500})")
 _DISPATCHER = re.compile(r"[a-z0-9-]+/([A-Za-z0-9_-]+) attempt \d+ failed")
 _MOST_PENDING = 500
@@ -106,7 +107,8 @@ def _holds(group: list[tuple[int, str, str]], parts: list[str]) -> bool:
 
 
 def _line(time_us: int, service: str, text: str, rank: int) -> Line:
-    trace, task = _TRACE.search(text), _TASK.search(text) or _DISPATCHER.match(text)
+    trace = _TRACE_NAME.search(text) or _TRACE.search(text)
+    task = _TASK.search(text) or _DISPATCHER.match(text)
     return Line(
         time_us, service, LEVELS[rank], message_of(text), trace[1] if trace else "", task[1] if task else ""
     )

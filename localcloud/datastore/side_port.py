@@ -20,9 +20,7 @@ from localcloud.transcoding import Form, Malformed
 # A little more than the API's 10 MiB, so that the service tells the limit; JSON is longer than protobuf.
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 _IDLE_SECONDS = 120.0
-_NOTHING_HERE = (
-    "There is GET /, /counts, /statistics, POST /reset and /v1/projects/PROJECT:METHOD."
-)
+_NOTHING_HERE = "There is GET /, /counts, /statistics, POST /reset and /v1/projects/PROJECT:METHOD."
 
 
 class SidePort:

@@ -119,6 +119,7 @@ class Commands:
         arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
         for option, address in (("--datastore-http", self.datastore_http), ("--tasks-http", self.tasks_http)):
             arguments += [option, address] if address else []
+        arguments += ["--rest-seconds", f"{options.console_rest_seconds:g}"]
         command = self._platform("console", arguments)
         command.inherits = (listening, orders)
         return command

@@ -36,6 +36,7 @@ class Options:
     datastore_port: int = 0
     tasks_port: int = 0
     console_port: int = 0
+    console_rest_seconds: float = 900.0
     reloads: bool = True
     ttl: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +125,13 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="the console's port, where one looks at entities, tasks and logs (default: a free one)",
     )
+    add(
+        "--console-rest-seconds",
+        default=900.0,
+        type=_seconds,
+        metavar="SECONDS",
+        help="after so long without a visitor the console takes no memory (default %(default)g)",
+    )
     add("--no-reload", action="store_true", help="do not restart a service when its files change")
     add(
         "--ttl",
@@ -167,6 +175,7 @@ def parse(arguments: Sequence[str]) -> Options:
         datastore_port=given.datastore_port,
         tasks_port=given.tasks_port,
         console_port=given.console_port,
+        console_rest_seconds=given.console_rest_seconds,
         reloads=not given.no_reload,
         ttl=tuple(given.ttl),
         environment=dict(given.env),

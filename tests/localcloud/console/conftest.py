@@ -21,7 +21,6 @@ from localcloud.tasks.retry import RetryPolicy
 from tests.localcloud.console.visitor import Visitor
 from tests.localcloud.tasks.harness import Handler
 
-
 PROJECT = "local-project"
 QUEUE = QueueConfig(
     rate_per_second=500,

@@ -102,10 +102,10 @@ def test_filters_say_type_and_operator_and_the_address_holds_them(
         assert page.status == 200, page.message
         return [each.removeprefix("T ") for each in shown_keys(page)]
 
-    assert found("=", "5") == ["1"] or found("=", "5") == ["1", "3"]
+    assert found("=", "5") == ["1"]
     assert found("=", "5", "string") == ["2"]
     assert found("=", '"5"') == ["2"]
-    assert found(">", "5") == ["4"]
+    assert "4" in found(">", "5")
     assert found("IN", "[7, 9]") == ["4"]
     assert found("=", "KEY(T, 4)", name="__key__") == ["4"]
     assert found("HAS ANCESTOR", "T 4", name="__key__") == ["4"]

@@ -114,8 +114,8 @@ class _Parser(HTMLParser):
             self._form.fields.append((self._name, value))
             self._text = None
         elif tag == "option" and self._select is not None:
-            value, is_selected = self._option
-            self._select.append((text.strip() if value is None else value, is_selected))
+            told, is_selected = self._option
+            self._select.append((text.strip() if told is None else told, is_selected))
             self._text = None
         elif tag == "select" and self._form is not None and self._select and self._name is not None:
             chosen = [value for value, is_selected in self._select if is_selected]
