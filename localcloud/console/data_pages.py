@@ -12,7 +12,7 @@ from localcloud.console.datastore import MOST_MUTATIONS, Stored
 from localcloud.console.errors import Problem
 from localcloud.console.key_literals import path_text
 from localcloud.console.keys import Database, address
-from localcloud.console.kinds import all_kinds, databases, of_database
+from localcloud.console.kinds import all_kinds, count_of, databases, of_database
 from localcloud.console.queries import GUESSED, OPERATORS, FilterText, View, missing_indexes
 from localcloud.console.typed_json import base64_text, parse_base64
 from localcloud.console.value_text import TYPES, short_text, type_name, typed_text
@@ -141,7 +141,7 @@ def _confirm_delete_kind(console: Console, where: Database, kind: str, problem: 
         where=where,
         at=console.where(where),
         kind=kind,
-        count=console.datastore.count(where, m.Query(kind=[{"name": kind}])),
+        count=count_of(console, where, kind),
         problem=problem,
     )
 
@@ -149,7 +149,7 @@ def _confirm_delete_kind(console: Console, where: Database, kind: str, problem: 
 def _count(console: Console, where: Database, view: View, query: Any) -> str:
     """How many results there are in all: exact for a whole kind, else up to a thousand."""
     if view.kind and not view.filters:
-        return f"{console.datastore.count(where, m.Query(kind=query.kind)):,}"
+        return f"{count_of(console, where, view.kind):,}"
     count = console.datastore.count(where, query, _MOST_COUNTED + 1)
     return f"over {_MOST_COUNTED:,}" if count > _MOST_COUNTED else f"{count:,}"
 

@@ -11,7 +11,7 @@ from localcloud.console.console import Console
 from localcloud.console.errors import Problem
 from localcloud.console.web import Request, Response, see_other
 from localcloud.supervisor.orders import give
-from localcloud.testing.memory import proportional_set_size
+from localcloud.testing.memory import proportional_set_sizes
 
 _PATIENCE_SECONDS = 3.0
 
@@ -19,6 +19,9 @@ _PATIENCE_SECONDS = 3.0
 def show(console: Console, request: Request) -> Response:
     """Services with their processes, then the local cloud's own."""
     rows = processes(console)
+    sizes = proportional_set_sizes(row["pid"] for row in rows if row["pid"])
+    for row in rows:
+        row["memory"] = sizes.get(row["pid"]) or None
     return console.page(
         "instances.html",
         services=[row for row in rows if row["service"]],
@@ -66,7 +69,6 @@ def processes(console: Console) -> list[dict[str, Any]]:
                 "pid": process["pid"],
                 "is_ready": process["ready"],
                 "restarts": process["restarts"],
-                "memory": proportional_set_size(process["pid"]) or None if process["pid"] else None,
                 "age": _age(process["pid"]),
             }
         )

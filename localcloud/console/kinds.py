@@ -39,6 +39,14 @@ def all_kinds(console: Console, where: Database) -> list[Kind]:
     return [kind for each in _namespaces(console, where) for kind in _kinds(console, each)]
 
 
+def count_of(console: Console, where: Database, kind: str) -> int:
+    """How many entities of the kind there are."""
+    if console.around.datastore_http is None:
+        return console.datastore.count(where, m.Query(kind=[{"name": kind}]))
+    found = all_kinds(console, where)
+    return next((each.count for each in found if (each.where, each.name) == (where, kind)), 0)
+
+
 def of_database(kinds: Sequence[Kind], where: Database) -> list[tuple[str, list[Kind]]]:
     """The namespaces of the database, each with its kinds."""
     namespaces: dict[str, list[Kind]] = {}

@@ -24,6 +24,20 @@ _TRACE = re.compile(r"\btrace(?:_id)?[\"']?[=:] ?[\"']?([0-9a-zA-Z-]{8,64})\b(?!
 _TASK = re.compile(r"(?:/tasks/|\btask(?:_name)?[\"']?[=:] ?[\"']?)([A-Za-z0-9_-]{4,500})")
 _DISPATCHER = re.compile(r"[a-z0-9-]+/([A-Za-z0-9_-]+) attempt \d+ failed")
 _MOST_PENDING = 500
+_BLOCK_BYTES = 64 * 1024
+# One of them is in any line of level WARNING or above.
+_SERIOUS: tuple[bytes, ...] = (
+    b"WARN",
+    b"ERROR",
+    b"CRITICAL",
+    b"FATAL",
+    b"ALERT",
+    b"EMERGENCY",
+    b"Traceback",
+    b" failed: ",
+)
+_SERIOUS += (b'"error', b'"warn', b'"critical', b'"fatal', b'"alert', b'"emergency')
+_SERIOUS += tuple(f" {letter}{next_}".encode() for letter in "WECF" for next_ in " 01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,7 @@ def latest(log_folder: Path, wanted: LogFilter, most: int) -> list[Line]:
     pending: dict[str, list[tuple[int, str, str]]] = {}
     least = _RANKS.get(wanted.level, 0)
     parts = wanted.parts
-    for time_us, service, text in _backwards(log_folder):
+    for time_us, service, text in _backwards(log_folder, wanted):
         if wanted.service and service != wanted.service:
             continue
         rank = _rank(service, text)
@@ -131,15 +145,42 @@ def _rank(service: str, text: str) -> int | None:
     return _RANKS[word[1]] if word else None
 
 
-def _backwards(log_folder: Path) -> Iterator[tuple[int, str, str]]:
-    """Time, service and text of each line, from the newest on."""
+def _backwards(log_folder: Path, wanted: LogFilter) -> Iterator[tuple[int, str, str]]:
+    """Time, service and text of each line that may be wanted, from the newest on."""
     for name in (TIMELINE_FILE, f"{TIMELINE_FILE}.1"):
         try:
             data = (log_folder / name).read_bytes()
         except OSError:
             continue
-        for line in reversed(data.split(b"\n")):
-            time_us, _, rest = line.partition(b" ")
-            service, _, text = rest.partition(b" ")
-            if time_us.isdigit():
-                yield int(time_us), service.decode("utf-8", "replace"), text.decode("utf-8", "replace")
+        for block in _promising(data, wanted):
+            for line in reversed(block.split(b"\n")):
+                time_us, _, rest = line.partition(b" ")
+                service, _, text = rest.partition(b" ")
+                if time_us.isdigit():
+                    yield int(time_us), service.decode("utf-8", "replace"), text.decode("utf-8", "replace")
+
+
+def _promising(data: bytes, wanted: LogFilter) -> Iterator[bytes]:
+    """The file in blocks of whole lines, from its end on, without those that hold nothing that is wanted.
+
+    A traceback may begin in the block before: the neighbours of a block that holds something come, too.
+    """
+    blocks = []
+    end = len(data)
+    while end > 0:
+        start = data.rfind(b"\n", 0, max(0, end - _BLOCK_BYTES)) + 1
+        blocks.append(data[start:end])
+        end = start
+    holds = [_may_hold(block, wanted) for block in blocks]
+    for number, block in enumerate(blocks):
+        if any(holds[max(0, number - 1) : number + 2]):
+            yield block
+
+
+def _may_hold(block: bytes, wanted: LogFilter) -> bool:
+    if _RANKS.get(wanted.level, 0) >= _RANKS["WARNING"] and not any(each in block for each in _SERIOUS):
+        return False
+    if not wanted.parts:
+        return True
+    lower = block.decode("utf-8", "replace").lower()
+    return all(part in lower for part in wanted.parts)

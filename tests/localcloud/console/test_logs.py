@@ -131,8 +131,11 @@ def test_the_page_filters_by_its_address_and_says_what_is_missing(
 
 
 def test_ten_megabytes_are_searched_for_one_line(timeline: Timeline, data: Path) -> None:
-    timeline.add("default", ["I the needle"])
+    timeline.add("default", ["Traceback (most recent call last):", "  the Needle"])
     for _ in range(60):
         timeline.add("worker", [f"I line of hay number {number}" for number in range(1000)])
+    timeline.add("worker", ['{"severity": "error", "message": "small letters"}'])
 
-    assert texts(data, text="needle") == ["I the needle"]
+    assert texts(data, text="needle") == ["Traceback (most recent call last):", "  the Needle"]
+    assert texts(data, level="ERROR")[-1] == "small letters"
+    assert len(texts(data, level="ERROR")) == 3
