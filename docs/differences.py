@@ -25,6 +25,7 @@ _PARTS = {
     "datastore": "Datastore",
     "tasks": "Cloud Tasks",
     "frontend": "App Engine's front end",
+    "console": "The console",
     "supervisor": "Instances and their environment",
 }
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

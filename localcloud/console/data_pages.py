@@ -13,7 +13,8 @@ from localcloud.console.errors import Problem
 from localcloud.console.key_literals import path_text
 from localcloud.console.keys import Database, address
 from localcloud.console.kinds import all_kinds, count_of, databases, of_database
-from localcloud.console.queries import GUESSED, OPERATORS, FilterText, View, missing_indexes
+from localcloud.console.queries import ALL_OPERATORS, GUESSED, FilterText, View, missing_indexes
+from localcloud.console.scanning import scan
 from localcloud.console.typed_json import base64_text, parse_base64
 from localcloud.console.value_text import TYPES, short_text, type_name, typed_text
 from localcloud.console.web import Request, Response, see_other
@@ -48,15 +49,21 @@ def entities(console: Console, request: Request) -> Response:
     """A page of a kind's entities, filtered and sorted as the address says."""
     where, view = console.database(request.query), View.of(request.query)
     cursor = parse_base64(request.query.get("cursor"))
-    problem, page, count, indexes = "", None, "", []
+    problem, following, count, indexes = "", b"", "", []
+    results: Sequence[Stored] = ()
     try:
-        query = view.query(where)
+        query, tests = view.query(where), view.tests()
         indexes = missing_indexes(where, query)
-        limited = m.Query()
-        limited.CopyFrom(query)
-        limited.limit.value = PAGE_SIZE
-        page = console.datastore.page(where, limited, cursor)
-        count = _count(console, where, view, query)
+        if tests:
+            found = scan(console.datastore, where, query, tests, cursor, PAGE_SIZE)
+            results, following, count = found.results, found.cursor, f"{found.read:,}"
+        else:
+            limited = m.Query()
+            limited.CopyFrom(query)
+            limited.limit.value = PAGE_SIZE
+            page = console.datastore.page(where, limited, cursor)
+            results, following = page.results, page.cursor
+            count = _count(console, where, view, query)
     except Problem as refused:
         problem = refused.text
     return console.page(
@@ -67,10 +74,11 @@ def entities(console: Console, request: Request) -> Response:
         view=view,
         params={**console.where(where), **view.params()},
         filters=[*view.filters, FilterText()],
-        operators=list(OPERATORS),
+        operators=ALL_OPERATORS,
         types=[GUESSED, *TYPES],
-        table=_table(page.results if page else [], view.columns),
-        next=base64_text(page.cursor) if page else "",
+        table=_table(results, view.columns),
+        next=base64_text(following),
+        is_scan=bool(view.tests()) if not problem else False,
         is_first=not cursor,
         count=count,
         problem=problem,

@@ -20,10 +20,11 @@ _MOST_COMMIT_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entity as it is stored. `version` changes with each write."""
+    """An entity as it is stored. `version` changes with each write; a query goes on after it at `cursor`."""
 
     entity: Any
     version: int
+    cursor: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Datastore:
             m.QueryResultBatch.MORE_RESULTS_AFTER_LIMIT,
         )
         return Page(
-            [Stored(each.entity, each.version) for each in batch.entity_results],
+            [Stored(each.entity, each.version, each.cursor) for each in batch.entity_results],
             batch.end_cursor if has_more else b"",
             response.query if response.HasField("query") else query,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from localcloud.console import scanning
 from localcloud.console.errors import Problem
 from localcloud.console.keys import Database, completed, parse_key
 from localcloud.console.typed_json import parse_json
@@ -30,6 +31,7 @@ OPERATORS = {
     "NOT IN": "NOT_IN",
     "HAS ANCESTOR": "HAS_ANCESTOR",
 }
+ALL_OPERATORS = (*OPERATORS, *scanning.OPERATORS)
 _KEY = "__key__"
 
 
@@ -81,22 +83,32 @@ class View:
         return [name for name in dict.fromkeys(names) if name != _KEY]
 
     def query(self, where: Database) -> Any:
-        """The Query message. Raises Problem."""
+        """The Query message, without the filters that need a scan. Raises Problem."""
         query = m.Query()
         if self.kind:
             query.kind.add(name=self.kind)
         for number, each in enumerate(self.filters, 1):
+            if each.operator in scanning.OPERATORS:
+                continue
             added = query.filter.composite_filter.filters.add().property_filter
             try:
                 _add_filter(added, each, where)
             except Problem as problem:
                 raise Problem(f"Filter {number} ({each.property}): {problem.text}") from None
-        if self.filters:
+        if query.filter.composite_filter.filters:
             query.filter.composite_filter.op = m.CompositeFilter.AND
         for name, is_descending in _orders(self.order):
             order = query.order.add(direction="DESCENDING" if is_descending else "ASCENDING")
             order.property.name = name
         return query
+
+    def tests(self) -> list[scanning.Test]:
+        """The filters that need a scan. Raises Problem."""
+        return [
+            scanning.test_of(each.property, each.operator, each.value)
+            for each in self.filters
+            if each.operator in scanning.OPERATORS
+        ]
 
 
 def missing_indexes(where: Database, query: Any) -> list[str]:
@@ -111,7 +123,7 @@ def missing_indexes(where: Database, query: Any) -> list[str]:
 
 def _add_filter(message: Any, given: FilterText, where: Database) -> None:
     if given.operator not in OPERATORS:
-        raise Problem(f"The operator {given.operator!r} is unknown. Expected one of {', '.join(OPERATORS)}.")
+        raise Problem(f"The operator {given.operator!r} is unknown. Expected {', '.join(ALL_OPERATORS)}.")
     message.property.name = given.property
     message.op = m.PropertyFilter.Operator.Value(OPERATORS[given.operator])
     if given.operator in ("IN", "NOT IN"):

@@ -14,6 +14,7 @@ from localcloud.console.datastore import Datastore
 from localcloud.console.entity_form import copy_of
 from localcloud.console.errors import Problem
 from localcloud.console.keys import Database
+from localcloud.console.scanning import Test
 from localcloud.console.typed_json import entity_json, parse_json, read_entity
 from localcloud.datastore import limits
 from localcloud.datastore.errors import Refused
@@ -21,11 +22,18 @@ from localcloud.datastore.errors import Refused
 _PIECE_BYTES = 64 * 1024
 
 
-def export_lines(datastore: Datastore, where: Database, query: Any) -> Iterator[bytes]:
-    """The results as lines, in pieces of some size; in the order of their keys, if the query has no other."""
+def export_lines(
+    datastore: Datastore, where: Database, query: Any, tests: Sequence[Test] = ()
+) -> Iterator[bytes]:
+    """The results that pass the tests as lines, in pieces of some size.
+
+    They are in the order of their keys, if the query has no other.
+    """
     piece: list[str] = []
     size = 0
     for stored in datastore.each(where, query):
+        if not all(test(stored.entity) for test in tests):
+            continue
         line = json.dumps(entity_json(_without(stored.entity, where)), ensure_ascii=False) + "\n"
         piece.append(line)
         size += len(line)

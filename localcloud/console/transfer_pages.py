@@ -17,7 +17,7 @@ from localcloud.console.web import Request, Response, see_other
 def export(console: Console, request: Request) -> Response:
     """What the list's address shows, all of it, as a file."""
     where, view = console.database(request.query), View.of(request.query)
-    lines = export_lines(console.datastore, where, view.query(where))
+    lines = export_lines(console.datastore, where, view.query(where), view.tests())
     first = next(lines)  # what is refused is told as a page, not in the midst of a file
     name = re.sub(r"[^\w.-]+", "-", view.kind or where.namespace or "entities", flags=re.ASCII)
 

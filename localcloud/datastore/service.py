@@ -195,6 +195,7 @@ class Service:
         """Forget everything: entities, transactions, counts."""
         self.transactions.clear()
         self.storage.clear()
+        self.statistics.clear()
         self.counts.clear()
 
     def close(self) -> None:

@@ -33,6 +33,11 @@ class Statistics:
                     self._version = version
             return self._known
 
+    def clear(self) -> None:
+        """Everything was forgotten, which is no commit."""
+        with self._mutex:
+            self._version = -1
+
     def _count(self, connection: Any) -> list[dict[str, Any]]:
         found = []
         for partition in self._storage.catalog.all_partitions():

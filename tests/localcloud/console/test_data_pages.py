@@ -111,6 +111,36 @@ def test_filters_say_type_and_operator_and_the_address_holds_them(
     assert found("HAS ANCESTOR", "T 4", name="__key__") == ["4"]
 
 
+def test_what_no_index_has_is_searched_for(visitor: Visitor, datastore: Datastore, where: Database) -> None:
+    hidden = Value(string_value="The Needle", exclude_from_indexes=True)
+    datastore.upsert_all([entity(where, "T", number, v=number, note="hay") for number in range(1, 701)])
+    datastore.upsert_all([entity(where, "T", 650, v="650", note=hidden), entity(where, "T", 651, note="hay")])
+
+    def found(name: str, operator: str, value: str) -> Page:
+        return visitor.get(
+            "/data/kind", kind="T", property=name, operator=operator, type="string", value=value
+        )
+
+    assert shown_keys(found("note", "CONTAINS", "needle")) == ["T 650"]
+    assert "found in 700 entities" in found("note", "CONTAINS", "needle").text
+    assert shown_keys(found("v", "IS OF TYPE", "string")) == ["T 650"]
+    assert shown_keys(visitor.get("/data/kind?kind=T&property=v&operator=IS+MISSING&type=string&value=")) == [
+        "T 651"
+    ]
+    assert found("v", "IS OF TYPE", "colour").status == 400
+
+    page = found("v", "CONTAINS", "1")
+    seen = list(shown_keys(page))
+    while "Search on" in page.links:
+        page = visitor.get(page.links["Search on"])
+        seen += shown_keys(page)
+    assert seen == [f"T {number}" for number in range(1, 701) if "1" in str(number) and number != 651]
+    exported = visitor.send(
+        "GET", "/data/export?kind=T&property=note&operator=CONTAINS&type=string&value=needle"
+    )
+    assert exported.text.count("\n") == 1
+
+
 def test_an_empty_value_filters_for_the_empty_string(
     visitor: Visitor, datastore: Datastore, where: Database
 ) -> None:
