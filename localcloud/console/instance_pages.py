@@ -11,7 +11,7 @@ from localcloud.console.console import Console
 from localcloud.console.errors import Problem
 from localcloud.console.web import Request, Response, see_other
 from localcloud.supervisor.orders import give
-from localcloud.testing.memory import proportional_set_sizes
+from localcloud.testing.memory import own_set_size, proportional_set_sizes
 
 _PATIENCE_SECONDS = 3.0
 
@@ -19,6 +19,8 @@ _PATIENCE_SECONDS = 3.0
 def show(console: Console, request: Request) -> Response:
     """Services with their processes, then the local cloud's own."""
     rows = processes(console)
+    supervisor = console.around.state().get("pid")
+    own = own_set_size(supervisor) if supervisor else 0
     sizes = proportional_set_sizes(row["pid"] for row in rows if row["pid"])
     for row in rows:
         row["memory"] = sizes.get(row["pid"]) or None
@@ -28,7 +30,9 @@ def show(console: Console, request: Request) -> Response:
         platform=[row for row in rows if not row["service"]],
         state=console.around.state(),
         data=console.around.data.absolute(),
-        total=sum(row["memory"] or 0 for row in rows) or None,
+        supervisor=supervisor,
+        supervisor_memory=own or None,
+        total=own + sum(row["memory"] or 0 for row in rows),
         can_restart=console.around.orders is not None,
         done=request.query.get("done"),
     )

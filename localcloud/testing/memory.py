@@ -14,7 +14,7 @@ def proportional_set_size(pid: int) -> int:
 def proportional_set_sizes(pids: Iterable[int]) -> dict[int, int]:
     """The same of several processes that are not within one another."""
     parents = _parents()
-    return {pid: sum(_own(one) for one in _tree(pid, parents)) for pid in pids}
+    return {pid: sum(own_set_size(one) for one in _tree(pid, parents)) for pid in pids}
 
 
 def _parents() -> dict[int, int]:
@@ -37,7 +37,8 @@ def _tree(root: int, parents: dict[int, int]) -> set[int]:
         tree = grown
 
 
-def _own(pid: int) -> int:
+def own_set_size(pid: int) -> int:
+    """The same of one process, without its descendants; 0 where the system doesn't tell."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
