@@ -37,6 +37,21 @@ def dashboard(*, quick: bool) -> list[Row]:
     )
 
 
+def console(*, quick: bool) -> list[Row]:
+    entities = 20_000 if quick else 100_000
+    return _figures(
+        ["-m", "bench.console", "--entities", str(entities), "--requests", "20" if quick else "40"],
+        [
+            Figure(
+                f"console's slowest page p95, {entities:,} entities",
+                r"slowest page p95 ([\d.]+) ms",
+                " ms",
+                Bound(50, at_most=True),
+            )
+        ],
+    )
+
+
 def tasks(*, quick: bool) -> list[Row]:
     rate = r"{}:\s+([\d.]+)"
     return _figures(

@@ -26,6 +26,7 @@ _PARTS = {
     "tasks": "Cloud Tasks",
     "cron": "Cron",
     "frontend": "App Engine's front end",
+    "console": "The console",
     "supervisor": "Instances and their environment",
 }
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from localcloud.configuration import Application, ConfigurationError, load_application
+from localcloud.console import transfer_command
+from localcloud.console.transfer_command import COMMANDS
 from localcloud.fixed_port import fixed_port, with_variable
 from localcloud.supervisor.options import Options, parse
 from localcloud.supervisor.ports import PortTakenError, require_free
@@ -16,6 +18,8 @@ from localcloud.supervisor.state import DataFolder, FolderInUseError
 
 def main(arguments: Sequence[str]) -> int:
     """Run until a signal comes. The exit status: see `--help`."""
+    if arguments and arguments[0] in COMMANDS:
+        return transfer_command.main(arguments)
     options = parse(arguments)
     try:
         application = load_application(options.files)
@@ -29,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             (options.host, options.port, "--port"),
             ("127.0.0.1", options.datastore_port, "--datastore-port"),
             ("127.0.0.1", options.tasks_port, "--tasks-port"),
+            ("127.0.0.1", options.console_port, "--console-port"),
         ):
             require_free(host, port, option)
     except (ConfigurationError, FolderInUseError, PortTakenError) as error:

@@ -19,6 +19,7 @@ _LOOK_EVERY_US = 30 * SECOND_US
 # front end.
 _PENDING_US = 10 * SECOND_US
 _ASK_AGAIN_US = SECOND_US // 2
+_SHOWN_RUNS = 3
 
 
 class JobSender(Protocol):
@@ -123,6 +124,7 @@ class Scheduler:
             "target": job.target,
             "service": self._sender.service_of(job),
             "next_run": _shown(entry.next_us),
+            "next_runs": [_shown(when_us) for when_us in _next_runs(job, entry.next_us)],
             "is_running": entry.run is not None,
             "last_run": None
             if last is None
@@ -233,6 +235,14 @@ def _first_run(job: Job, last: LastRun | None, now_us: int) -> int:
 def _next_us(job: Job, after_us: int) -> int:
     moment = datetime.fromtimestamp(after_us // SECOND_US, UTC)
     return round(job.schedule.after(moment).timestamp()) * SECOND_US
+
+
+def _next_runs(job: Job, next_us: int) -> list[int]:
+    """The next three, if each takes no time."""
+    runs = [next_us]
+    while len(runs) < _SHOWN_RUNS:
+        runs.append(_next_us(job, runs[-1]))
+    return runs
 
 
 def _shown(moment_us: int) -> str:

@@ -128,6 +128,7 @@ class Aggregator:
             return None
         if plan.start_cursor or plan.end_cursor or plan.kind in METADATA_KINDS:
             return None
+        bound = None if plan.limit is None else plan.offset + plan.limit
         alternative = plan.alternatives[0]
         sorting = [each.path for each in plan.columns if each.path not in alternative.equal]
         if len(sorting) > 1:
@@ -136,7 +137,7 @@ class Aggregator:
             statement = by_value(plan, alternative, sorting[0], self._source)
         else:
             statement = by_key(plan, alternative, self._source)
-        return 0 if statement is None else statement.count(self._source.connection)
+        return 0 if statement is None else statement.count(self._source.connection, bound)
 
     def _sums(self, paths: tuple[str, ...]) -> tuple[int, dict[str, list[int | float]]]:
         positions = {column.path: number for number, column in enumerate(self._plan.columns)}

@@ -75,10 +75,15 @@ class Statement:
         ).fetchone()
         return int(row[0])
 
-    def count(self, connection: sqlite3.Connection) -> int:
-        """How many entities there are: one with several values in range counts once."""
+    def count(self, connection: sqlite3.Connection, limit: int | None) -> int:
+        """How many entities there are: one with several values in range counts once.
+
+        Counting may stop at `limit`.
+        """
+        bound = "" if limit is None else f"LIMIT {limit}"
         count, has_several = connection.execute(
-            f"SELECT count(*), max({self.several}) FROM {self.tables} WHERE {self.conditions}",
+            f"SELECT count(*), max(several) FROM (SELECT {self.several} AS several"
+            f" FROM {self.tables} WHERE {self.conditions} {bound})",
             self.parameters,
         ).fetchone()
         if has_several:

@@ -24,6 +24,7 @@ from localcloud.datastore.property_paths import masked, parse_mask
 from localcloud.datastore.queries import Queries
 from localcloud.datastore.query_locks import QueryLocks
 from localcloud.datastore.reading import View, Views
+from localcloud.datastore.statistics import Statistics
 from localcloud.datastore.storage import Row, Storage
 from localcloud.datastore.transactions import Transaction, Transactions
 from localcloud.datastore.ttl import Sweeper
@@ -68,6 +69,7 @@ class Service:
         self._told_at = -_TELL_SECONDS
         requirements = read_index_file(settings.required_indexes) if settings.required_indexes else None
         self.storage = Storage(settings.data, settings.clock, settings.on_lost)
+        self.statistics = Statistics(self.storage)
         self.locks = LockTable(settings.lock_wait_seconds, settings.politeness_seconds)
         self.transactions = Transactions(
             settings.clock,
@@ -201,6 +203,7 @@ class Service:
         """Forget everything: entities, transactions, counts."""
         self.transactions.clear()
         self.storage.clear()
+        self.statistics.clear()
         self.counts.clear()
 
     def file_trouble(self, error: Exception) -> str | None:

@@ -1,4 +1,4 @@
-"""The HTTP port: the API over HTTP/1.1, a health check, the counts, and a reset for tests."""
+"""The HTTP port: the API over HTTP/1.1, a health check, the counts, what is stored, a reset for tests."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ from localcloud.transcoding import Form, Malformed
 # A little more than the API's 10 MiB, so that the service tells the limit; JSON is longer than protobuf.
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 _IDLE_SECONDS = 120.0
-_NOTHING_HERE = "There is GET /, GET /counts, POST /reset and POST /v1/projects/PROJECT:METHOD."
+_NOTHING_HERE = "There is GET /, /counts, /statistics, POST /reset and /v1/projects/PROJECT:METHOD."
 
 
 class SidePort:
-    """GET / (alive), GET /counts, POST /reset, POST /v1/...; a gRPC connection goes on to the gRPC port."""
+    """GET / (alive), GET /counts, GET /statistics, POST /reset, POST /v1/...
+
+    A gRPC connection goes on to the gRPC port.
+    """
 
     def __init__(self, service: Service, host: str, port: int, grpc_port: int) -> None:
         """Listen, without serving yet. Raises BadStart if that is impossible."""
@@ -91,6 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/counts":
             counts = json.dumps(self.datastore.counts.as_json())
             self._answer(Answer(200, "application/json", counts.encode()))
+        elif self.path == "/statistics":
+            statistics = json.dumps(self.datastore.statistics.as_json())
+            self._answer(Answer(200, "application/json", statistics.encode()))
         else:
             self._answer(_text(404, _NOTHING_HERE))
 

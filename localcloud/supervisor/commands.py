@@ -16,7 +16,7 @@ from localcloud.supervisor.options import Options
 from localcloud.supervisor.ports import FreePorts
 from localcloud.supervisor.process import Command
 
-PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults")
+PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults", "console")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Commands:
         self.faults_http = _inside(ports.take()) if options.faults else None
         self.datastore_address = _inside(ports.take()) if options.faults else self.real_datastore_address
         self.tasks_address = _inside(ports.take()) if options.faults else self.real_tasks_address
+        self.console_port = options.console_port or ports.take()
         self._address = draw_address()
         self.instances: Mapping[str, list[Instance]] = {
             name: [
@@ -68,6 +69,10 @@ class Commands:
             ]
             for name, service in application.services.items()
         }
+
+    @property
+    def console_url(self) -> str:
+        return f"http://localhost:{self.console_port}"
 
     @property
     def exposed(self) -> list[str]:
@@ -118,6 +123,19 @@ class Commands:
         arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
         arguments += ["--tasks-port", _port(self.tasks_address), "--http-port", _port(self.faults_http)]
         return self._platform("faults", [*arguments, "--script", str(self._options.faults)])
+
+    def console(self, listening: int, orders: int) -> Command:
+        """`listening` and `orders` are open files of the supervisor: a socket, and the end of a pipe."""
+        options = self._options
+        arguments = [*_module("console"), "--listening", str(listening), "--orders", str(orders)]
+        arguments += ["--data", str(self._data), "--project", options.project, "--region", options.region]
+        arguments += ["--datastore", self.real_datastore_address, "--tasks", self.real_tasks_address]
+        for option, address in (("--datastore-http", self.datastore_http), ("--tasks-http", self.tasks_http)):
+            arguments += [option, address] if address else []
+        arguments += ["--rest-seconds", f"{options.console_rest_seconds:g}"]
+        command = self._platform("console", arguments)
+        command.inherits = (listening, orders)
+        return command
 
     def instance(self, service: Service, instance: Instance) -> Command:
         """Real service: the entrypoint runs through a shell, in the application's folder."""

@@ -26,6 +26,8 @@ class Console:
         self._prefixes: dict[str, str] = {}
         self._width = 0
         self._held: list[tuple[str, list[str]]] | None = None
+        # Told of each line of the supervisor itself.
+        self.on_say: Callable[[str], None] = lambda _: None
 
     def introduce(self, name: str) -> None:
         """Make room for `name` in the first column."""
@@ -55,6 +57,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """A line of the supervisor itself."""
+        self.on_say(text)
         self._write(text + "\n")
 
     def _write(self, text: str) -> None:

@@ -35,6 +35,8 @@ class Options:
     instances: Mapping[str, int] = field(default_factory=dict)
     datastore_port: int = 0
     tasks_port: int = 0
+    console_port: int = 0
+    console_rest_seconds: float = 900.0
     reloads: bool = True
     ttl: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -116,6 +118,20 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="N",
         help="Cloud Tasks' gRPC port (default: a free one)",
     )
+    add(
+        "--console-port",
+        default=0,
+        type=_port,
+        metavar="N",
+        help="the console's port, where one looks at entities, tasks and logs (default: a free one)",
+    )
+    add(
+        "--console-rest-seconds",
+        default=900.0,
+        type=_seconds,
+        metavar="SECONDS",
+        help="after so long without a visitor the console takes no memory (default %(default)g)",
+    )
     add("--no-reload", action="store_true", help="do not restart a service when its files change")
     add(
         "--ttl",
@@ -158,6 +174,8 @@ def parse(arguments: Sequence[str]) -> Options:
         instances=dict(given.instances),
         datastore_port=given.datastore_port,
         tasks_port=given.tasks_port,
+        console_port=given.console_port,
+        console_rest_seconds=given.console_rest_seconds,
         reloads=not given.no_reload,
         ttl=tuple(given.ttl),
         environment=dict(given.env),

@@ -52,6 +52,8 @@ class Command:
     # A line that begins with this says that the process is ready; None: `ready` of the process asks.
     ready_line: str | None = None
     stop_seconds: float = 5.0
+    # Open files that it inherits, by their numbers.
+    inherits: tuple[int, ...] = ()
     # Is the first process the one that stops the others? Not so where a shell has stayed in front.
     leads: bool = True
 
@@ -65,6 +67,7 @@ class Surroundings:
     log_folder: Path
     refusals: Refusals
     on_change: Callable[[], None] = field(default=lambda: None)
+    on_lines: Callable[[str, list[str]], None] = field(default=lambda _label, _lines: None)
 
 
 class _Life(asyncio.SubprocessProtocol):
@@ -253,7 +256,7 @@ class Process:
             env=dict(self.command.environment),
             cwd=self.command.folder,
             start_new_session=True,
-            pass_fds=(leash.end,),
+            pass_fds=(leash.end, *self.command.inherits),
         )
 
     async def _live(self, transport: asyncio.SubprocessTransport, life: _Life, leash: Leash) -> int:
@@ -302,6 +305,7 @@ class Process:
             self._first_start.set_result(None)
 
     def _show(self, lines: list[str]) -> None:
+        self._shared.on_lines(self.command.label, lines)
         telling = (line for line in reversed(lines) if line.strip() and not _ABOUT_GUNICORN.match(line))
         self.last_line = next(telling, self.last_line)
         if self.command.ready_line is not None and not self._announced.is_set():

@@ -15,7 +15,8 @@ from localcloud.configuration import Application, Service
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
-from localcloud.supervisor.logs import Console
+from localcloud.supervisor.lazy_console import LazyConsole
+from localcloud.supervisor.logs import Console, LogFile
 from localcloud.supervisor.options import Options
 from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
@@ -25,6 +26,7 @@ from localcloud.supervisor.reloading import Reloader
 from localcloud.supervisor.runtimes import remarks
 from localcloud.supervisor.start_watch import Starting, StartWatch
 from localcloud.supervisor.state import STATE_FILE, DataFolder
+from localcloud.supervisor.timeline import TIMELINE_FILE, Timeline
 
 _LOOK_EVERY_SECONDS = 0.25
 
@@ -40,9 +42,17 @@ class Stack:
         self._guard = Guard()
         self._commands = Commands(options, application, folder.path)
         self._refusals = Refusals(self._console.say)
+        self._timeline = Timeline(LogFile(folder.log_folder / TIMELINE_FILE, self._refusals.note))
+        self._console.on_say = self._timeline.say
         self._shared = Surroundings(
-            self._console, self._guard, folder.log_folder, self._refusals, self._publish
+            self._console,
+            self._guard,
+            folder.log_folder,
+            self._refusals,
+            self._publish,
+            on_lines=self._timeline.add,
         )
+        self._lazy_console = LazyConsole(self._commands, self._shared, self._restart)
         self._is_published = True
         self._platform: dict[str, Process] = {}
         self.instances: dict[str, list[Process]] = {}
@@ -124,6 +134,7 @@ class Stack:
         if commands.starts_tasks:
             first.append(self._start_platform(commands.tasks()))
         frontend = self._platform["frontend"] = Process(commands.frontend(), self._shared)
+        self._lazy_console.listen()
         others: list[asyncio.Future[None]] = []
         for service in self.application.services.values():
             others += self._start_service(service)
@@ -143,6 +154,13 @@ class Stack:
             raise
         self._is_ready = True
         self._publish()
+
+    def _restart(self, label: str) -> None:
+        """A visitor of the console wants it."""
+        for process in self._all():
+            if process.command.label == label:
+                self._console.say(f"{label} is restarted from the console.")
+                process.restart()
 
     def _starting(self) -> list[Starting]:
         return [Starting(process) for process in self._platform.values()] + [
@@ -219,6 +237,7 @@ class Stack:
             self._watching.cancel()
         if self._is_ready:
             self._console.say("Stopping ...")
+        await self._lazy_console.stop()
         services = [process for processes in self.instances.values() for process in processes]
         for group in (
             self._named("frontend"),
@@ -229,13 +248,16 @@ class Stack:
             await asyncio.gather(*(process.stop() for process in group))
         mending.cancel()
         self._guard.close()
+        self._timeline.close()
         self._folder.close()
 
     def _named(self, *labels: str) -> list[Process]:
         return [self._platform[label] for label in labels if label in self._platform]
 
     def _all(self) -> list[Process]:
-        return [*self._platform.values(), *(one for some in self.instances.values() for one in some)]
+        console = self._lazy_console.process
+        services = [one for some in self.instances.values() for one in some]
+        return [*self._platform.values(), *filter(None, [console]), *services]
 
     def _url(self, service: str) -> str:
         host = self.options.host
@@ -257,6 +279,7 @@ class Stack:
         default = self._url(self.application.routes.default())
         rows = [(f"{name}", self._url(name)) for name in self.application.services]
         rows.append(("sign in", f"{default}/_ah/login"))
+        rows.append(("console", commands.console_url))
         rows.append(("Datastore", f"export DATASTORE_EMULATOR_HOST={commands.datastore_address}"))
         rows.append(("Cloud Tasks", f"export CLOUD_TASKS_EMULATOR_HOST={commands.tasks_address}"))
         # For clients that do not speak gRPC.
@@ -289,6 +312,7 @@ class Stack:
             "datastore": {"address": commands.datastore_address, "http": commands.datastore_http},
             "tasks": {"address": commands.tasks_address, "http": commands.tasks_http},
             "faults": {"http": commands.faults_http},
+            "console": {"url": commands.console_url},
             "services": {
                 name: {
                     "url": self._url(name),

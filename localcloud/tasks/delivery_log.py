@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.clock import SECOND_US
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.delivery import Delivery
@@ -12,12 +13,19 @@ from localcloud.tasks.task import LiveTask, State
 
 
 class DeliveryLog:
-    """Writes the log, keeps the counts and the finished tasks; told of each attempt by its dispatcher."""
+    """Writes the log; keeps the counts, the attempts, the finished tasks. Told of each by its dispatcher."""
 
     def __init__(
-        self, write: Callable[[str], None], counts: Counts, finished: FinishedTasks, *, verbose: bool
+        self,
+        write: Callable[[str], None],
+        counts: Counts,
+        finished: FinishedTasks,
+        attempts: AttemptHistory,
+        *,
+        verbose: bool,
     ) -> None:
         self._write = write
+        self._attempts = attempts
         self._counts = counts
         self._finished = finished
         self._verbose = verbose
@@ -25,6 +33,7 @@ class DeliveryLog:
 
     def succeeded(self, delivery: Delivery, outcome: Outcome) -> None:
         self._counts.note_delivery("success", len(delivery.task.message))
+        self._attempts.note(delivery, outcome, "success")
         self._finished.remember(delivery)
         if self._verbose:
             self._write(f"{_subject(delivery)} {outcome.status}")
@@ -32,7 +41,9 @@ class DeliveryLog:
     def failed(self, delivery: Delivery, outcome: Outcome, now_us: int) -> None:
         self._counts.note_delivery("failure", len(delivery.task.message))
         task = delivery.task
-        if task.state is State.WAITING:
+        waits = task.state is State.WAITING
+        self._attempts.note(delivery, outcome, "failure", task.eta_us if waits else 0)
+        if waits:
             follows = f"next try in {(task.eta_us - now_us) / SECOND_US:.3f} s"
         elif task.state is State.GONE:
             follows = "gone meanwhile"
@@ -43,6 +54,7 @@ class DeliveryLog:
     def gave_up(self, delivery: Delivery, outcome: Outcome) -> None:
         self._counts.note_delivery("failure", len(delivery.task.message))
         self._counts.deliveries["given_up"] += 1
+        self._attempts.note(delivery, outcome, "given up")
         self._finished.remember(delivery)
         failure = f"{_subject(delivery)} failed: {_text(outcome)}"
         self.given_up.note(failure)

@@ -13,6 +13,7 @@ import grpc
 from localcloud.cron.last_runs import LastRuns
 from localcloud.cron.scheduler import Scheduler
 from localcloud.cron.sender import HttpJobSender
+from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.batch_methods import BatchMethods
 from localcloud.tasks.beta_methods import BetaMethods
@@ -83,7 +84,8 @@ class Service:
         self._sender = HttpSender(targets, files.services, self._routing, loop, clock, randomness)
         self.faults = FaultySender(self._sender, clock)
         finished = FinishedTasks()
-        log = DeliveryLog(write_log, self.counts, finished, verbose=options.verbose)
+        attempts = AttemptHistory()
+        log = DeliveryLog(write_log, self.counts, finished, attempts, verbose=options.verbose)
         self.given_up = log.given_up
         self.broker = Broker(self._store, clock, self.faults, log, randomness)
         self.redelivery = Redelivery(finished, self._sender, clock, self.counts)
@@ -104,7 +106,14 @@ class Service:
             self.counts,
         )
         self._side_port = SidePort(
-            self.broker, self.counts, self.faults, self.redelivery, self.cron, self.given_up, api
+            self.broker,
+            self.counts,
+            self.faults,
+            self.redelivery,
+            self.cron,
+            self.given_up,
+            attempts,
+            api,
         )
         self._server = grpc.aio.server(
             options=[

@@ -1,6 +1,7 @@
 """The HTTP port: the API over HTTP/1.1, and what tests and people ask for that the real API does not have."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 
@@ -8,6 +9,7 @@ from aiohttp import web
 
 from localcloud.cron.scheduler import Scheduler
 from localcloud.http_guard import FORBIDDEN, Body, HttpGuard
+from localcloud.tasks.attempts import AttemptHistory
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
@@ -18,13 +20,15 @@ from localcloud.tasks.redelivery import Redelivery
 
 DEFAULT_IDLE_SECONDS = 30.0
 MAX_IDLE_SECONDS = 3600.0
+MOST_ATTEMPTS = 100
+
 # A batch of a hundred tasks of 1 MiB is above any default.
 MAX_MESSAGE_BYTES = 192 * 1024 * 1024
 
 
 class SidePort:
-    """GET / (alive), GET /counts, GET /idle, GET /given-up, POST /redeliver, /faults to read, set and remove,
-    GET /cron, POST /cron/run?job=ID; and the API.
+    """GET / (alive), GET /counts, /idle, /attempts, /given-up, POST /redeliver, /faults to read, set and
+    remove, GET /cron, POST /cron/run?job=ID; and the API.
     """
 
     def __init__(
@@ -35,12 +39,14 @@ class SidePort:
         redelivery: Redelivery,
         cron: Scheduler,
         given_up: GivenUpTasks,
+        attempts: AttemptHistory,
         api: HttpApi,
     ) -> None:
         self._broker = broker
         self._counts = counts
         self._faults = faults
         self._redelivery = redelivery
+        self._attempts = attempts
         self._guard = HttpGuard("", 0)
         self._cron = cron
         self._given_up = given_up
@@ -56,6 +62,7 @@ class SidePort:
                 web.get("/", self.alive),
                 web.get("/counts", self.counts),
                 web.get("/idle", self.idle),
+                web.get("/attempts", self.attempts),
                 web.post("/redeliver", self.redeliver),
                 web.get("/faults", self.faults),
                 web.post("/faults", self.set_faults),
@@ -109,6 +116,14 @@ class SidePort:
         if await wait_idle(self._broker, self._faults, timeout_seconds, queue_id):
             return web.Response(text="idle\n")
         return web.Response(status=408, text=f"Not idle after {timeout_seconds:g} s.\n")
+
+    async def attempts(self, request: web.Request) -> web.Response:
+        """The last attempts, newest first: of `queue`, of `task` (short names); `failed` ones only."""
+        query = request.query
+        found = self._attempts.latest(
+            query.get("queue"), query.get("task"), only_failed=query.get("failed") == "1"
+        )
+        return web.json_response([each._asdict() for each in itertools.islice(found, MOST_ATTEMPTS)])
 
     async def redeliver(self, request: web.Request) -> web.Response:
         """Deliver a finished task again: `task` by its short name, else the one that finished last."""

@@ -180,6 +180,11 @@ class LocalCloud(Shared):
         return str(self._service(service)["instances"][instance]["url"])
 
     @property
+    def console_url(self) -> str:
+        """The console's URL, without a slash at the end."""
+        return str(self.state["console"]["url"])
+
+    @property
     def datastore_address(self) -> str:
         """HOST:PORT for DATASTORE_EMULATOR_HOST."""
         return str(self.state["datastore"]["address"])

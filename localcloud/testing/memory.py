@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
 def proportional_set_size(pid: int) -> int:
     """Bytes of `pid` and all its descendants (Linux): a page that n processes share counts 1/n for each."""
-    return sum(_own(one) for one in _tree(pid))
+    return proportional_set_sizes([pid])[pid]
 
 
-def _tree(root: int) -> set[int]:
+def proportional_set_sizes(pids: Iterable[int]) -> dict[int, int]:
+    """The same of several processes that are not within one another."""
+    parents = _parents()
+    return {pid: sum(own_set_size(one) for one in _tree(pid, parents)) for pid in pids}
+
+
+def _parents() -> dict[int, int]:
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -18,6 +25,10 @@ def _tree(root: int) -> set[int]:
         except OSError:
             continue  # ended while we looked
         parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    return parents
+
+
+def _tree(root: int, parents: dict[int, int]) -> set[int]:
     tree = {root}
     while True:
         grown = tree | {pid for pid, parent in parents.items() if parent in tree}
@@ -26,7 +37,8 @@ def _tree(root: int) -> set[int]:
         tree = grown
 
 
-def _own(pid: int) -> int:
+def own_set_size(pid: int) -> int:
+    """The same of one process, without its descendants; 0 where the system doesn't tell."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -89,3 +89,27 @@ def test_explain_with_analyze_tells_what_it_took(some: Api) -> None:
     assert (stats.results_returned, stats.read_operations) == (2, 2)
     assert stats.execution_duration.ToMicroseconds() > 0
     assert set(stats.debug_stats) == {"billing_details", "documents_scanned", "index_entries_scanned"}
+
+
+def test_statistics_count_every_kind_and_follow_each_change(api: Api) -> None:
+    api.commit(upsert(("A", 1), v="x" * 100), upsert(("A", 2), v="x" * 100), upsert(("A", 1, "B", 1)))
+
+    def told() -> list[tuple[str, int]]:
+        return [(each["kind"], each["count"]) for each in api.service.statistics.as_json()]
+
+    assert told() == [("A", 2), ("B", 1)]
+    assert 200 < api.service.statistics.as_json()[0]["bytes"] < 400
+    api.commit(delete(("A", 1)))
+    assert told() == [("A", 1), ("B", 1)]
+    api.commit(delete(("A", 2)))
+    assert told() == [("B", 1)]
+    api.service.reset()
+    assert told() == []
+
+
+def test_counting_may_stop_at_a_limit(api: Api) -> None:
+    api.commit(*(upsert(("L", number), v=number, w=[1, 2]) for number in range(1, 11)))
+
+    assert api.aggregate(query("L", limit=3), ("count", "n")) == {"n": 3}
+    assert api.aggregate(query("L", ("v", ">", 0), limit=4, offset=8), ("count", "n")) == {"n": 2}
+    assert api.aggregate(query("L", ("w", ">", 0), limit=12), ("count", "n")) == {"n": 10}

@@ -228,3 +228,29 @@ def test_successes_are_logged_when_asked_for(start_server: StartServer, handler:
         client.create_task(parent=queue, task={"name": f"{queue}/tasks/once", **WORK})
     server.wait_idle()
     assert lines == ["q/once attempt 1 200"]
+
+
+def test_it_tells_the_last_attempts_with_their_answers(
+    server: TasksServer, client: Client, handler: Handler
+) -> None:
+    queue = client.queue_path("local-project", "us-central1", "q")
+    handler.statuses = [500, 503]
+    client.create_task(parent=queue, task={"name": f"{queue}/tasks/slow", **WORK})
+    server.wait_idle()
+    client.create_task(parent=queue, task={"name": f"{queue}/tasks/quick", **WORK})
+    server.wait_idle()
+
+    def told(query: str) -> list[tuple[str, int, int, str]]:
+        attempts = ask(server, "GET", f"/attempts?{query}")[1]
+        return [(each["task"], each["number"], each["status"], each["end"]) for each in attempts]
+
+    assert told("task=slow&queue=q") == [
+        ("slow", 3, 200, "success"),
+        ("slow", 2, 503, "failure"),
+        ("slow", 1, 500, "failure"),
+    ]
+    assert told("failed=1") == [("slow", 2, 503, "failure"), ("slow", 1, 500, "failure")]
+    assert told("")[0] == ("quick", 1, 200, "success")
+    assert told("queue=other") == []
+    first = ask(server, "GET", "/attempts?task=slow")[1][-1]
+    assert first["began_us"] <= first["ended_us"] <= first["next_us"]
