@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from localcloud.console.calls import Calls
 from localcloud.console.datastore import Datastore
 from localcloud.console.keys import Database, address
 from localcloud.datastore.messages import Value
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
+
 from tests.browser.conftest import Visitor
 from tests.browser.test_every_page import violations
 from tests.localcloud.console.entities import data_of, entity, key
