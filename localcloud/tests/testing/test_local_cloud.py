@@ -59,6 +59,13 @@ def stored(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sorted(thing["name"] for thing in things)
 
 
+def test_the_addresses_for_clients_that_speak_http_are_printed_and_answer(cloud: LocalCloud) -> None:
+    addresses = [cloud.state[name]["http"] for name in ("datastore", "tasks")]
+    wait_until(lambda: "Ctrl-C stops everything." in cloud.log(), "the addresses", 30)
+    assert "Datastore {}, Cloud Tasks {}".format(*addresses) in cloud.log()
+    assert [get(f"http://{address}/") for address in addresses] == ["Ok\n", "Ok\n"]
+
+
 def test_one_cloud_from_end_to_end(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     assert get(cloud.service_url("default").replace("localhost", "127.0.0.1")) == "default extra nobody"
     assert get(cloud.direct_url("worker", 1)) == "worker extra nobody"

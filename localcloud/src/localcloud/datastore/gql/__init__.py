@@ -1,4 +1,4 @@
-"""GQL, the query language of the Datastore API: strings become the Query messages that clients send else.
+"""GQL, the query language of the Datastore API: a string becomes the Query message that it stands for.
 
 Real service: the GQL reference; where it is silent, what both official emulators do.
 """
