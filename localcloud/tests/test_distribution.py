@@ -14,6 +14,9 @@ from urllib.request import urlopen
 import pytest
 from localcloud.testing.waiting import wait_until
 
+# The environment is installed by whichever test comes first.
+pytestmark = pytest.mark.timeout(400)
+
 LOCALCLOUD = Path(__file__).parent.parent
 README = (LOCALCLOUD / "README.md").read_text()
 
@@ -59,7 +62,6 @@ def clean_environ(environment: Path) -> dict[str, str]:
     return {**kept, "PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}"}
 
 
-@pytest.mark.timeout(180)
 def test_the_pytest_plugin_tests_a_foreign_application(environment: Path, application: Path) -> None:
     done = subprocess.run(
         [environment / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", application],
@@ -74,7 +76,6 @@ def test_the_pytest_plugin_tests_a_foreign_application(environment: Path, applic
     assert "1 passed" in done.stdout
 
 
-@pytest.mark.timeout(180)
 def test_the_command_serves_a_foreign_application(environment: Path, application: Path) -> None:
     output = application / "output"
     with output.open("w") as file:
