@@ -57,6 +57,7 @@ class Options:
     project: str = DEFAULT_PROJECT
     location: str = DEFAULT_LOCATION
     verbose: bool = False
+    on_lost: Callable[[str], None] = lambda _: None  # told in one line if the file goes or breaks
 
 
 class Service:
@@ -73,7 +74,7 @@ class Service:
         self.http_port = 0
         self._options = options
         clock = LoopClock(loop)
-        self._store = Store(options.data, loop, clock)
+        self._store = Store(options.data, loop, clock, options.on_lost)
         files, targets = options.files, options.targets
         # One address for all services: then every name is right.
         running = () if targets.fallback else tuple(targets.services)

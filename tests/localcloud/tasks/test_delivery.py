@@ -129,6 +129,7 @@ def test_tasks_come_from_the_queues_address_as_plain_http(
     client: Client, server: TasksServer, queue: str, handler: Handler
 ) -> None:
     got = deliver(client, server, queue, handler, **app_engine())
+    assert got.headers["host"] == handler.url.replace("http://127.0.0.1", "localhost")
     assert got.headers["x-appengine-user-ip"] == "0.1.0.2"
     assert got.headers["x-forwarded-for"] == "0.1.0.2"
     assert got.headers["x-forwarded-proto"] == "http"
@@ -156,6 +157,12 @@ def test_nothing_that_a_creator_forges_gets_through(
         "Transfer-Encoding": "chunked",
         "Connection": "forged",
         "X-Forwarded-For": "forged",
+        "X-Forwarded-SSL": "forged",
+        "X-Forwarded-Protocol": "forged",
+        "X-Real-IP": "forged",
+        "SCRIPT_NAME": "forged",
+        "PATH_INFO": "forged",
+        "X_Mine": "forged",
     }
     got = deliver(client, server, queue, handler, **app_engine(headers=forged, body=b"x"))
     assert "forged" not in got.headers.values()
