@@ -1,4 +1,4 @@
-"""Applying alone: threads that call counters/ in one process, against a Datastore of any make."""
+"""Applying alone: threads that call the engine in one process, against a Datastore of any make."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from google.cloud import ndb
 
 from bench.datastore_clients import clients_of
 from bench.proof import Proof, Sums
-from counters.applying import Applier
-from counters.committing import GroupCommitter
-from counters.database import Database
-from counters.settings import Settings
-from counters.slots import Slot
-from counters.tasks import TaskInfo
-from counters.updating import HANDLER, CounterUpdates, Registry
+from counters.settings import CounterSettings
+from counters.update_counter import UpdateCounter
+from pushtasks.applier import Applier
+from pushtasks.database import Database
+from pushtasks.delivery import Delivery
+from pushtasks.group import GroupCommitter
+from pushtasks.slots import Slot
 
 PROJECT = "local-project"
 
@@ -51,19 +51,20 @@ def apply_in_groups(
     """
     counter = f"b{secrets.token_hex(4)}"
     with clients_of(address):
-        settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+        settings = CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
         database = Database(PROJECT)
         slot = Slot(settings.slots)
-        work = CounterUpdates(Registry(database, settings.shards), slot)
-        applier = Applier(work, database, settings, slot)
-        committer = GroupCommitter(applier.apply, slot, settings.group_size)
+        applier = Applier(UpdateCounter(settings), database, settings, slot)
+        committer = GroupCommitter(
+            applier.apply, slot, settings.group_size, declared_keys=applier.declared_keys
+        )
     body = b'{"counter":"%s","amount":1}' % counter.encode()
 
-    def task(number: int) -> TaskInfo:
-        return TaskInfo(
+    def task(number: int) -> Delivery:
+        return Delivery(
             name=f"{secrets.token_hex(8)}-{number}",
             queue="counter-updates-0",
-            path=f"/{HANDLER}",
+            path=f"/{UpdateCounter.name}",
             content_type="application/json",
             body=body,
             enqueued_at=datetime.now(UTC),

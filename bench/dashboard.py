@@ -21,10 +21,10 @@ import grpc
 from google.cloud.datastore_v1.types import CommitRequest
 
 from bench import demo
-from counters import admin_actions
-from counters.database import Database
-from counters.tasks import utc_now
 from localcloud.testing import LocalCloud
+from pushtasks import admin_actions
+from pushtasks.database import Database
+from pushtasks.delivery import utc_now
 
 COUNTERS, SHARDS = 1000, 4
 MOST_READS, P95_MS = 150, 100.0
@@ -74,14 +74,29 @@ def _commits(records: int) -> Iterator[bytes]:
         name = f"counter-{index:04d}"
         _add(request, "Counter", name, shards=SHARDS)
         for number in range(SHARDS):
-            _add(request, "CounterShard", f"{name}:{number}", value=250, tasks_applied=250, tasks_retried=3)
+            _add(
+                request,
+                "CounterShard",
+                f"{name}:{number}",
+                value=250,
+                increments=250,
+                tasks_applied=250,
+                tasks_retried=3,
+            )
         if len(request.mutations) >= _A_COMMIT:
             yield request.SerializeToString()
             request = _new_commit()
     for index in range(records):
         counter = f"counter-{index % COUNTERS:04d}"
         name = f"{secrets.token_hex(16)}@update-counter"
-        _add(request, "TaskRecord", name, outcome="applied", counter=counter, amount=1, attempts=1)
+        _add(
+            request,
+            "TaskRecord",
+            name,
+            outcome="applied",
+            note=f'{{"counter":"{counter}","amount":1}}',
+            attempts=1,
+        )
         if len(request.mutations) >= _A_COMMIT:
             yield request.SerializeToString()
             request = _new_commit()

@@ -26,9 +26,9 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 from bench.past_hour import live_through
 from bench.proof import Proof
-from counters.database import Database
-from counters.settings import Settings
+from counters.settings import CounterSettings
 from localcloud.testing import LocalCloud, LocalCloudError
+from pushtasks.database import Database
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,6 +73,7 @@ class Book:
     """What the default service accepted."""
 
     tasks: set[str] = field(default_factory=set)
+    increments: int = 0
     amount: int = 0
     resent: int = 0
 
@@ -101,12 +102,13 @@ class Visitors:
         while True:
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
-                    results = json.load(answer)["results"]
+                    task = json.load(answer)["task"]
                 break
             except (OSError, urllib.error.HTTPError):
                 self.book.resent += 1
                 time.sleep(0.3)
-        self.book.tasks.update(result["task"] for result in results)
+        self.book.tasks.add(task)
+        self.book.increments += count
         self.book.amount += sum(amounts)
 
     def resume_queues(self) -> list[str]:
@@ -142,7 +144,7 @@ def stack(data: Path, port: int = 0) -> LocalCloud:
 def remember_an_hour(cloud: LocalCloud) -> int:
     """Give it a past; how many tasks that has applied."""
     os.environ["DATASTORE_EMULATOR_HOST"] = cloud.datastore_address
-    settings = Settings.read({"GOOGLE_CLOUD_PROJECT": "local-project"})
+    settings = CounterSettings.read({"GOOGLE_CLOUD_PROJECT": "local-project"})
     return live_through(Database(settings.project), settings, COUNTERS)
 
 
@@ -155,17 +157,17 @@ def prove(cloud: LocalCloud, book: Book, counters: Sequence[str], before: tuple[
     """Whether accepted = shards = applied records, once nothing is on its way; says so."""
     proof = Proof(cloud.datastore_address)
     shards, records = proof.shards(counters), proof.records(book.tasks)
-    tasks, amount = shards.tasks - before[0], shards.amount - before[1]
-    is_exact = (tasks, amount) == (records.tasks, records.amount) == (len(book.tasks), book.amount)
+    tasks, amount = shards.increments - before[0], shards.amount - before[1]
+    is_exact = (tasks, amount) == (records.increments, records.amount) == (book.increments, book.amount)
     print(
-        f"accepted {len(book.tasks):,} increments, sum {book.amount:,} ({book.resent} requests were repeated)"
+        f"accepted {book.increments:,} increments, sum {book.amount:,} ({book.resent} requests were repeated)"
     )
     print(f"shards   {tasks:,} increments, sum {amount:,}")
     print(f"records  {records}")
     print(f"duplicates suppressed: {proof.duplicates():,}")
     print("EXACT: every increment was counted once." if is_exact else "NOT EXACT.")
-    if records.tasks < len(book.tasks):
-        missing = len(book.tasks) - records.tasks
+    if records.increments < book.increments:
+        missing = book.increments - records.increments
         print(
             f"{missing:,} of the accepted increments were not applied. "
             "Purging a queue or deleting a task on the dashboard does that."
@@ -186,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
         if is_new:
             print(f"an hour of history: {remember_an_hour(cloud):,} tasks applied")
         shards = Proof(cloud.datastore_address).shards(COUNTERS)
-        before = shards.tasks, shards.amount
+        before = shards.increments, shards.amount
         visitors = Visitors(cloud)
         disturb(cloud)
         print(
@@ -217,7 +219,7 @@ def _send_steadily(visitors: Visitors, seconds: float) -> None:
                 visitors.send_rubbish()
             if rounds % 5 == 0:
                 book = visitors.book
-                print(f"\raccepted {len(book.tasks):,} increments, sum {book.amount:,} ", end="", flush=True)
+                print(f"\raccepted {book.increments:,} increments, sum {book.amount:,} ", end="", flush=True)
             time.sleep(0.2)
     except KeyboardInterrupt:
         pass

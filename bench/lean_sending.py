@@ -58,8 +58,7 @@ async def _send(host: str, port: int, requests: list[tuple[bytes, int]], in_flig
     await asyncio.gather(*(connection.through for connection in connections))
     book.seconds = time.monotonic() - started
     for body in answers:
-        answer = json.loads(body)
-        book.tasks += [result["task"] for result in answer.get("results", [answer])]
+        book.tasks.append(json.loads(body)["task"])
     return book
 
 

@@ -106,7 +106,11 @@ def _report(
     shards, records = proof.shards(counters), proof.records(book.tasks)
     if book.unclear:
         records = proof.all_records(counters)
-    exact = (book.accepted, book.amount) == (shards.tasks, shards.amount) == (records.tasks, records.amount)
+    exact = (
+        (book.accepted, book.amount)
+        == (shards.increments, shards.amount)
+        == (records.increments, records.amount)
+    )
     print()
     print(f"  accepted     {book.accepted:,} increments, sum {book.amount:,}")
     print(f"  shards       {shards}")
@@ -118,13 +122,13 @@ def _report(
         )
     if book.repeated:
         print(f"  repeated     {book.repeated:,} under the same Idempotency-Key")
-    rate, applied = book.accepted / max(book.seconds, 1e-9), shards.tasks / max(seconds, 1e-9)
+    rate, applied = book.accepted / max(book.seconds, 1e-9), shards.increments / max(seconds, 1e-9)
     print(f"  speed        {rate:,.0f} accepted/s, {applied:,.0f} applied/s end to end")
     if book.latencies_ms:
         ordered = sorted(book.latencies_ms)
         p95 = ordered[int(len(ordered) * 0.95) - 1]
         print(f"  request      median {statistics.median(ordered):.1f} ms, p95 {p95:.1f} ms")
-    _report_cost(before, after, shards.tasks)
+    _report_cost(before, after, shards.increments)
     print()
     if exact:
         print("EXACT: accepted = shards = applied records.")
@@ -186,7 +190,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--counters", type=_positive, default=5, help="spread over so many (default 5)")
     parser.add_argument("--in-flight", type=_positive, default=64, help="requests at a time (default 64)")
     parser.add_argument(
-        "--batch", type=_positive, default=1, help="increments in a request, to 500 (default 1)"
+        "--batch", type=_positive, default=1, help="increments in a request, to 1,000 (default 1)"
     )
     parser.add_argument("--keyed", action="store_true", help="with Idempotency-Keys; repeat what is unclear")
     return parser.parse_args(arguments)

@@ -11,12 +11,12 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from counters.applying import Applier
-from counters.database import Database
-from counters.settings import Settings
-from counters.slots import Slot
-from counters.tasks import TaskInfo
-from counters.updating import CounterUpdates, Registry
+from counters.settings import CounterSettings
+from counters.update_counter import UpdateCounter
+from pushtasks.applier import Applier
+from pushtasks.database import Database
+from pushtasks.delivery import Delivery
+from pushtasks.slots import Slot
 
 _BAD_BODIES = (
     b'{"counter": "visits", "amount": "two"}',
@@ -34,15 +34,14 @@ class _MovedClock:
 
 
 def live_through(
-    database: Database, settings: Settings, counters: Sequence[str], minutes: int = 59, seed: int = 1
+    database: Database, settings: CounterSettings, counters: Sequence[str], minutes: int = 59, seed: int = 1
 ) -> int:
     """Apply an hour's tasks, minute by minute up to now; how many were applied."""
     chance = random.Random(seed)
     end = datetime.now(UTC)
     clock = _MovedClock(end)
     slot = Slot(settings.slots, chance)
-    work = CounterUpdates(Registry(database, settings.shards, clock), slot)
-    applier = Applier(work, database, settings, slot, clock)
+    applier = Applier(UpdateCounter(settings), database, settings, slot, clock=clock)
     applied = 0
     for minute in range(minutes, 0, -1):
         clock.now = end - timedelta(minutes=minute)
@@ -58,7 +57,7 @@ def live_through(
     return applied
 
 
-def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble: float) -> TaskInfo:
+def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble: float) -> Delivery:
     retries = 0
     while retries < 12 and chance.random() < (trouble if not retries else 0.45):
         retries += 1
@@ -67,9 +66,9 @@ def _task(chance: random.Random, now: datetime, counters: Sequence[str], trouble
     return _named(chance, now, json.dumps({"counter": counter, "amount": amount}).encode(), retries)
 
 
-def _named(chance: random.Random, now: datetime, body: bytes, retries: int) -> TaskInfo:
+def _named(chance: random.Random, now: datetime, body: bytes, retries: int) -> Delivery:
     waited_s = chance.lognormvariate(-2.6, 0.7) + sum(0.5 * 2**retry for retry in range(retries))
-    return TaskInfo(
+    return Delivery(
         name=f"{chance.getrandbits(128):032x}",
         queue=f"counter-updates-{chance.randrange(4)}",
         retry_count=retries,

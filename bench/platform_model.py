@@ -23,9 +23,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.virtual import World
-from counters.committing import GroupCommitter
-from counters.slots import Slot
-from counters.tasks import Contention, Outcome, TaskFailure
+from pushtasks.delivery import Outcome
+from pushtasks.errors import Contention, TaskFailure
+from pushtasks.group import GroupCommitter
+from pushtasks.slots import Slot
 
 _QUEUE_RATE_PER_S = 500.0
 _TICK_S = 0.002
@@ -130,7 +131,7 @@ class Instance:
         self._datastore = datastore
         self._processor = world.lock()
         self._slot = Slot(scale.slots, randomness)
-        self._committer: GroupCommitter[Task] = GroupCommitter(
+        self._committer: GroupCommitter[Task, Outcome] = GroupCommitter(
             self._apply, self._slot, scale.group_size, randomness, world.sleep, lambda: world.now_s
         )
 
@@ -138,7 +139,7 @@ class Instance:
         """Called in a thread of its own. Raises TaskFailure."""
         self._committer.commit(task)
 
-    def _apply(self, deliveries: Sequence[Task], *, records_first: bool = False) -> list[Outcome]:  # noqa: ARG002
+    def _apply(self, deliveries: Sequence[Task], /, *, records_first: bool = False) -> list[Outcome]:  # noqa: ARG002
         with self._processor:
             self._world.sleep(len(deliveries) * _CPU_S)
         return self._datastore.apply(self._slot.number, deliveries)

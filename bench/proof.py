@@ -9,6 +9,7 @@ Both must equal what the default service accepted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +23,13 @@ _MOST_KEYS = 1000
 
 @dataclass(frozen=True)
 class Sums:
-    """Tasks and amounts, added up over some counters."""
+    """Increments and their amounts, added up over some counters."""
 
-    tasks: int = 0
+    increments: int = 0
     amount: int = 0
 
     def __str__(self) -> str:
-        return f"{self.tasks:,} increments, sum {self.amount:,}"
+        return f"{self.increments:,} increments, sum {self.amount:,}"
 
 
 class Proof:
@@ -47,29 +48,39 @@ class Proof:
             for number in range(most_shards)
         ]
         found = list(self._get(keys))
-        return Sums(sum(shard["tasks_applied"] for shard in found), sum(shard["value"] for shard in found))
+        return Sums(sum(shard["increments"] for shard in found), sum(shard["value"] for shard in found))
 
     def records(self, tasks: Iterable[str]) -> Sums:
         """What the records of these tasks say was applied."""
         keys = [self._client.key("TaskRecord", f"{task}@update-counter") for task in set(tasks)]
-        applied = [record for record in self._get(keys) if record["outcome"] == "applied"]
-        return Sums(len(applied), sum(record["amount"] for record in applied))
+        return _sums_of(record for record in self._get(keys) if record["outcome"] == "applied")
 
     def all_records(self, counters: Sequence[str]) -> Sums:
         """What all applied records of `counters` add up to: reads every record there is."""
         wanted = set(counters)
-        applied = [
+        return _sums_of(
             record
             for record in self._client.query(kind="TaskRecord").fetch()
-            if record["outcome"] == "applied" and record["counter"] in wanted
-        ]
-        return Sums(len(applied), sum(record["amount"] for record in applied))
+            if record["outcome"] == "applied" and _counters_of(record) & wanted
+        )
 
     def duplicates(self) -> int:
         """Deliveries of tasks already recorded, over all handlers, since the data began."""
-        slots = self._client.query(kind="RetryStatistics").fetch()
+        slots = self._client.query(kind="TaskStatistics").fetch()
         return sum(slot["duplicates"] or 0 for slot in slots)
 
     def _get(self, keys: Sequence[Any]) -> Iterable[Any]:
         for start in range(0, len(keys), _MOST_KEYS):
             yield from self._client.get_multi(keys[start : start + _MOST_KEYS])
+
+
+def _sums_of(records: Iterable[Any]) -> Sums:
+    """What records note: one increment each, or a batch's number of increments and what they add up to."""
+    notes = [json.loads(record["note"]) for record in records]
+    return Sums(sum(note.get("increments", 1) for note in notes), sum(note["amount"] for note in notes))
+
+
+def _counters_of(record: Any) -> set[str]:
+    """The counters that a record notes; none if it is not about counters."""
+    note = json.loads(record["note"] or "{}")
+    return set(note.get("counters", ())) | ({note["counter"]} if "counter" in note else set())

@@ -21,6 +21,7 @@ class Book:
     accepted: int = 0
     amount: int = 0
     tasks: list[str] = field(default_factory=list)
+    """One for each request."""
     refused: int = 0
     unclear: int = 0
     repeated: int = 0
@@ -93,11 +94,9 @@ async def _send_batch(
         status, answer = await _post(session, url, body, headers)
         if status == 202:
             book.latencies_ms.append((time.monotonic() - started) * 1000)
-            results = json.loads(answer)
-            for (_, amount), result in zip(batch, results.get("results", [results]), strict=True):
-                book.accepted += 1
-                book.amount += amount
-                book.tasks.append(result["task"])
+            book.accepted += len(batch)
+            book.amount += sum(amount for _, amount in batch)
+            book.tasks.append(json.loads(answer)["task"])
             return
         if 400 <= status < 500:
             book.refused += len(batch)

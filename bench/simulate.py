@@ -50,7 +50,7 @@ def simulate(
     """Run one hot counter at this scale; the same seed gives the same result."""
     world = World()
     books = Books()
-    with world.threading_in("counters.committing"):
+    with world.threading_in("pushtasks.group"):
         datastore = Datastore(world, scale, random.Random(f"datastore {seed}"), books)
         instances = [
             Instance(world, scale, datastore, random.Random(f"instance {number} {seed}"))

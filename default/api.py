@@ -1,94 +1,36 @@
-"""The JSON API: enqueue increments, ask for tasks and counters."""
+"""The JSON API: enqueue an increment, ask for tasks and counters. A batch: `default.batch`."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
 
-from counters import reading
-from counters.enqueueing import Enqueued, State
-from counters.increments import Increment, InvalidPayload, parse_amount, parse_counter_name
-from counters.logs import about
-from counters.naming import parse_handler_name, parse_idempotency_key, parse_task_name
-from counters.payloads import charset_of, json_of
-from counters.updating import HANDLER
-from default.handler import Handler, ReadHandler
-from default.problems import Problem
+from counters import values
+from counters.increment import Increment, parse_amount, parse_counter_name
+from counters.update_counter import UpdateCounter
+from default.panel import described, parse_prefix
+from default.rights import IncrementsHandler
+from pushtasks.logs import about
+from pushtasks.names import parse_handler_name, parse_task_name
+from pushtasks.task_state import task_state
+from pushtasks.web.handler import ReadHandler
+from pushtasks.web.problems import Problem, not_enqueued
 
 log = logging.getLogger(__name__)
 
-MOST_A_BATCH = 500
 
-_THERE = frozenset({State.ENQUEUED, State.DUPLICATE, State.ACCEPTED})
-
-
-class _IncrementsHandler(Handler):
-    """What single and batch increments have in common."""
-
-    bare_list = ""
-    """The member that a list stands for, where the body is no object but a list."""
-
-    def key(self) -> str | None:
-        return parse_idempotency_key(self.request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-
-    def members(self, expected: str) -> dict[str, Any]:
-        """The JSON object in the body. Raises InvalidPayload if there is none."""
-        content_type = self.request.environ.get("CONTENT_TYPE", "")
-        kind, _, parameters = content_type.partition(";")
-        if kind.strip().lower() != "application/json":
-            raise InvalidPayload("Content-Type", content_type or None, "application/json")
-        value = json_of(self.body, charset_of(content_type) if parameters else "utf-8")
-        if isinstance(value, list) and self.bare_list:
-            value = {self.bare_list: value}
-        if not isinstance(value, dict):
-            raise InvalidPayload("body", value, expected)
-        return value
-
-
-class IncrementHandler(_IncrementsHandler):
+class IncrementHandler(IncrementsHandler):
     """POST /api/counters/NAME/increments"""
 
     def post(self, name: str) -> None:
         self.require_increment_rights()
         counter = parse_counter_name(name)
-        amount = parse_amount(self.members('a JSON object, such as {"amount": 1}').get("amount"))
-        answer = self.process.increment(Increment(counter, amount), self.key())
+        amount = parse_amount(self.json_object('a JSON object, such as {"amount": 1}').get("amount"))
+        answer = self.service.increment(Increment(counter, amount), self.idempotency_key)
         log.info("Task %s", answer.state, extra=about(task=answer.task, counter=counter, amount=amount))
-        if answer.state not in _THERE:
+        if not answer.is_there:
             raise not_enqueued(answer)
         self.response.headers["Location"] = f"/api/tasks/{answer.task}"
         self.json({"task": answer.task, "state": answer.state, "counter": counter, "amount": amount}, 202)
-
-
-class BatchHandler(_IncrementsHandler):
-    """POST /api/increments: {"increments": [...]}, or the list alone"""
-
-    bare_list = "increments"
-
-    def post(self) -> None:
-        self.require_increment_rights()
-        increments = _parse_batch(self.members('a JSON object, such as {"increments": [...]}'))
-        answers = self.process.increments(increments, self.key())
-        results = [
-            {
-                "task": answer.task,
-                "state": answer.state,
-                **({"detail": answer.detail} if answer.detail else {}),
-            }
-            for answer in answers
-        ]
-        missing = sum(answer.state not in _THERE for answer in answers)
-        log.info("Batch of %d, %d not enqueued", len(answers), missing)
-        if missing:
-            raise Problem(
-                503,
-                f"{missing} of {len(answers)} increments may not be enqueued: those with the state 'unknown' "
-                "or 'refused' in `results`. Ask for their tasks by name, or send the batch again if it had "
-                "an Idempotency-Key.",
-                headers={"Retry-After": "2"},
-                results=results,
-            )
-        self.json({"results": results}, 202)
 
 
 class CountersHandler(ReadHandler):
@@ -96,7 +38,7 @@ class CountersHandler(ReadHandler):
 
     def get(self) -> None:
         prefix = parse_prefix(self.query("prefix"))
-        page = reading.page(self.process.database, cursor=self.query("cursor") or None, prefix=prefix)
+        page = values.page(self.service.database, cursor=self.query("cursor") or None, prefix=prefix)
         self.json({"counters": [described(value) for value in page.counters], "next": page.next_cursor})
 
 
@@ -105,7 +47,7 @@ class CounterHandler(ReadHandler):
 
     def get(self, name: str) -> None:
         parse_counter_name(name)
-        value = reading.counter(self.process.database, name)
+        value = values.counter(self.service.database, name)
         if value is None:
             raise Problem(
                 404,
@@ -117,94 +59,27 @@ class CounterHandler(ReadHandler):
         self.json(described(value))
 
 
-class TaskHandler(ReadHandler):
-    """GET /api/tasks/NAME; of another handler than update-counter: ?handler="""
+class TaskStateHandler(ReadHandler):
+    """GET /api/tasks/NAME; of another kind than update-counter: ?handler=KIND"""
 
     def get(self, name: str) -> None:
         parse_task_name(name)
-        handler = parse_handler_name(self.query("handler", HANDLER))
-        state = reading.task(self.process.database, self.process.queues, name, handler)
+        handler = parse_handler_name(self.query("handler", UpdateCounter.name))
+        kind = self.service.kinds.get(handler)
+        state = task_state(self.service.database, self.service.queues, kind, name) if kind else None
         if state is None:
             raise Problem(
                 404,
                 f"{handler} has no task {name!r}: never enqueued, or purged, or its record expired.",
                 field="task",
                 value=name,
-                expected=f"the name of a task of {handler} (of another handler: ?handler=NAME)",
+                expected=f"the name of a task of {handler} (of another kind: ?handler=KIND)",
             )
-        self.json(
-            {
-                "task": state.name,
-                "state": state.state,
-                "counter": state.counter,
-                "amount": state.amount,
-                "attempts": state.attempts,
-                "last_response": state.last_response,
-            }
-        )
-
-
-def described(counter: reading.CounterValue) -> dict[str, object]:
-    """A counter as JSON."""
-    last = counter.last_applied_at
-    return {
-        "name": counter.name,
-        "value": counter.value,
-        "tasks_applied": counter.tasks_applied,
-        "tasks_retried": counter.tasks_retried,
-        "last_applied_at": last.isoformat() if last else None,
-    }
-
-
-def parse_prefix(text: str) -> str:
-    """How a counter's name may begin; empty for all. Raises InvalidPayload."""
-    return parse_counter_name(text, "prefix") if text else ""
-
-
-def not_enqueued(answer: Enqueued) -> Problem:
-    """What to say when an increment's task may not be there."""
-    if answer.state is State.UNKNOWN:
-        return Problem(
-            503,
-            f"The queue did not answer, so the task {answer.task} may be enqueued or not ({answer.detail}). "
-            f"Ask for it at /api/tasks/{answer.task}, or repeat the request if it had an Idempotency-Key.",
-            headers={"Retry-After": "2"},
-            task=answer.task,
-            state=answer.state,
-        )
-    return Problem(500, f"The task queue refused: {answer.detail}", task=answer.task, state=answer.state)
-
-
-def _parse_batch(members: dict[str, Any]) -> list[Increment]:
-    items = members.get("increments")
-    if not isinstance(items, list) or not 1 <= len(items) <= MOST_A_BATCH:
-        shown = f"a list of {len(items)}" if isinstance(items, list) else items
-        raise InvalidPayload("increments", shown, f"a list of 1 to {MOST_A_BATCH} increments")
-    increments: list[Increment] = []
-    errors: list[dict[str, object]] = []
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            item = InvalidPayload("increment", item, 'an object, such as {"counter": "visits", "amount": 1}')
-            errors.append(_described_error(index, item))
-            continue
-        found = []
-        for field, parse in (("counter", parse_counter_name), ("amount", parse_amount)):
-            try:
-                found.append(parse(item.get(field)))
-            except InvalidPayload as problem:
-                errors.append(_described_error(index, problem))
-        if len(found) == 2:
-            increments.append(Increment(str(found[0]), int(found[1])))
-    if errors:
-        bad = len({error["index"] for error in errors})
-        raise Problem(400, f"{bad} of {len(items)} increments are invalid; none was enqueued.", errors=errors)
-    return increments
-
-
-def _described_error(index: int, problem: InvalidPayload) -> dict[str, object]:
-    return {
-        "index": index,
-        "field": problem.field,
-        "value": problem.given,
-        "expected": problem.expected,
-    }
+        body = {
+            "task": state.name,
+            "state": state.state,
+            "note": state.note,
+            "attempts": state.attempts,
+            "last_response": state.last_response,
+        }
+        self.json({name: value for name, value in body.items() if value is not None})

@@ -1,18 +1,18 @@
-"""The default service's web application: routes to handlers, and the process that they share."""
+"""The default service's web application: its addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import webapp2
-
-from counters import logs
-from counters.settings import Settings
-from default import api, arriving, lifecycle, public
-from default.admin.routes import ADMIN_ROUTES
-from default.handler import answer_problem
-from default.process import DefaultProcess
+from counters.settings import CounterSettings
+from default import api, batch, public
+from default.panel import PANEL_ROUTES
+from default.service import CounterService
+from pushtasks.dashboard.routes import ADMIN_ROUTES
+from pushtasks.web import pages
+from pushtasks.web.service_application import service_application
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -20,24 +20,22 @@ if TYPE_CHECKING:
 ROUTES = [
     # The busiest first: routes are tried in this order.
     ("/api/counters/([^/]+)/increments", api.IncrementHandler),
-    ("/api/increments", api.BatchHandler),
+    ("/api/increments", batch.BatchHandler),
     ("/counters/([^/]+)/increments", public.FormHandler),
     ("/counters/increments", public.FormHandler),
     ("/", public.HomeHandler),
     ("/live", public.HomeHandler),
     ("/api/counters", api.CountersHandler),
     ("/api/counters/([^/]+)", api.CounterHandler),
-    ("/api/tasks/([^/]+)", api.TaskHandler),
+    ("/api/tasks/([^/]+)", api.TaskStateHandler),
+    *PANEL_ROUTES,
     *ADMIN_ROUTES,
-    ("/_ah/(?:warmup|start)", lifecycle.WarmupHandler),
 ]
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def create_application(environ: Mapping[str, str]) -> WSGIApplication:
     """The application. Raises SettingsError."""
-    settings = Settings.read(environ)
-    logs.set_up(settings)
-    process = DefaultProcess(settings)
-    application = webapp2.WSGIApplication(ROUTES, config={"process": process})
-    application.error_handlers = dict.fromkeys((404, 405, 500, 501), answer_problem)
-    return arriving.guard(application, settings.most_body_bytes)
+    pages.set_up(TEMPLATES, site_name="Counters")
+    return service_application(CounterService(CounterSettings.read(environ)), ROUTES)

@@ -24,6 +24,7 @@ DIFFERENCE, FACT = "We differ:", "Real service:"
 _PARTS = {
     "datastore": "Datastore",
     "tasks": "Cloud Tasks",
+    "cron": "Cron",
     "frontend": "App Engine's front end",
     "console": "The console",
     "supervisor": "Instances and their environment",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from localcloud.configuration import Application, ConfigurationError, load_application
 from localcloud.console import transfer_command
 from localcloud.console.transfer_command import COMMANDS
+from localcloud.fixed_port import fixed_port, with_variable
 from localcloud.supervisor.options import Options, parse
 from localcloud.supervisor.ports import PortTakenError, require_free
 from localcloud.supervisor.stack import Stack
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         application = load_application(options.files)
         _require_known_services(options, application)
         _require_entrypoints(application)
+        _require_other_ports(options, application)
         if options.faults and not options.faults.is_file():
             raise ConfigurationError(f"--faults {options.faults}: there is no such file")
         folder = DataFolder(options.data)
@@ -62,6 +64,18 @@ def _require_entrypoints(application: Application) -> None:
             raise ConfigurationError(
                 f"{service.file}: runtime {service.runtime} is not Python, so the key 'entrypoint' must say "
                 "how it is started; expected for example entrypoint: node server.js"
+            )
+
+
+def _require_other_ports(options: Options, application: Application) -> None:
+    """A program and the front end can't both have the port; App Engine's PORT, 8080, is the usual one."""
+    for service in application.services.values():
+        port = fixed_port(service.entrypoint)
+        if port and port == options.port:
+            raise ConfigurationError(
+                f"{service.file}: the entrypoint listens on port {port}, where the front end is to listen; "
+                "the program's own port is in the variable PORT. "
+                f"Write entrypoint: {with_variable(service.entrypoint, port)}"
             )
 
 

@@ -53,7 +53,8 @@ class Service:
     # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
     # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
-    # `env: flex`, which is not run here: what can be, is run as in the standard environment.
+    # `env: flex`.
+    # We differ: the flexible environment is not provided; such a service is run as in the standard one.
     is_flexible: bool = False
     # `app_engine_apis: true`.
     wants_bundled_services: bool = False

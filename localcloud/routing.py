@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 DEFAULT_SERVICE = "default"
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# What a Host header may be: a name or an address, and a port. Anything else means different things to
+# different readers: `localhost:x@evil.example` is a name with a strange port, or a user at evil.example.
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?")
+_LAST_PORT = 65535
 _BACK_REFERENCE = re.compile(r"\\(\d)")
 
 
@@ -203,12 +207,26 @@ def decoded_path(target: str) -> str:
     return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
 
 
+def parse_host(host: str) -> tuple[str, int | None] | None:
+    """Name and port of a Host header; None unless it is exactly that. The name is in lower case, without the
+    trailing dot of an absolute name.
+    """
+    found = _HOST.fullmatch(host.lower())
+    if found is None:
+        return None
+    port = int(found[2]) if found[2] else None
+    return (found[1].rstrip("."), port) if port is None or port <= _LAST_PORT else None
+
+
 def host_without_port(host: str) -> str:
-    """The host's name in lower case, without port and without the trailing dot of an absolute name."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name.partition("]")[0] + "]"
-    return name.partition(":")[0].rstrip(".")
+    """The name in a Host header; empty if it is no valid host."""
+    parsed = parse_host(host)
+    return parsed[0] if parsed else ""
+
+
+def is_loopback_name(name: str) -> bool:
+    """Does this name lead every browser to its own machine? `name` as parse_host gives it."""
+    return name in _LOOPBACK_NAMES or name.endswith(".localhost")
 
 
 def is_local_name(host: str) -> bool:
@@ -217,7 +235,7 @@ def is_local_name(host: str) -> bool:
     App Engine's own names count: nobody can make them lead here, but for a program that says so itself.
     """
     name = host_without_port(host)
-    return name in _LOOPBACK_NAMES or name.endswith((".localhost", "-dot-localhost", ".appspot.com"))
+    return is_loopback_name(name) or name.endswith(("-dot-localhost", ".appspot.com"))
 
 
 def is_dispatchable(path: str) -> bool:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import hypothesis
 import pytest
 
-from counters.database import Database
-from counters.settings import Settings
+from counters.settings import CounterSettings
 from localcloud.testing import DatastoreProcess
+from pushtasks.database import Database
 
 PROJECT = "test-project"
 
@@ -46,8 +46,8 @@ def datastore_address() -> Iterator[str]:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
+def settings() -> CounterSettings:
+    return CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
 
 
 @pytest.fixture

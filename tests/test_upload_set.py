@@ -70,7 +70,7 @@ def interpreters() -> list[str]:
 
 
 @pytest.fixture(scope="module", params=interpreters(), ids=["this-python", "3.13"][: len(interpreters())])
-def deployed(
+def shared_cloud(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalCloud]:
     """The upload set in a folder of its own, with an environment of its own, as App Engine builds it."""
@@ -91,6 +91,12 @@ def deployed(
         "COUNTER_LOG_FORMAT": "json",
     }
     with LocalCloud(FILES, root=folder, data=tmp_path_factory.mktemp("data"), env=own) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def deployed(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    with shared_cloud.for_one_test() as cloud:
         yield cloud
 
 

@@ -9,7 +9,9 @@ import pytest
 from google.appengine.api import appinfo, queueinfo
 from google.appengine.datastore import datastore_index
 
-from counters.settings import Settings
+from counters.settings import CounterSettings
+from counters.tasks import TASKS
+from pushtasks.task import Kinds
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,19 +64,16 @@ def test_the_dashboard_is_for_administrators_over_https() -> None:
 
 def test_tasks_need_an_administrator_or_the_queue_and_are_never_redirected() -> None:
     worker = appinfo.LoadSingleAppInfo((ROOT / "worker.yaml").read_text())
-    update = handler(worker, "/update-counter")
+    update = handler(worker, "/.*")
 
     assert update.login == "admin"
     assert update.secure == "optional"
 
 
-def test_the_queues_are_those_that_the_settings_name(queues: list[Any]) -> None:
-    default = appinfo.LoadSingleAppInfo((ROOT / "app.yaml").read_text())
-    variables = default.env_variables or {}
+def test_the_queues_are_those_that_the_kinds_of_task_declare(queues: list[Any]) -> None:
+    kinds = Kinds(TASKS, CounterSettings.read({"GOOGLE_CLOUD_PROJECT": "p"}))
 
-    settings = Settings.read({"GOOGLE_CLOUD_PROJECT": "p", **variables})
-
-    assert sorted(queue.name for queue in queues) == sorted(settings.all_queues)
+    assert sorted(queue.name for queue in queues) == sorted(kinds.queues)
 
 
 def test_a_queue_never_gives_a_task_up(queues: list[Any]) -> None:

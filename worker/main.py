@@ -2,9 +2,10 @@
 
 import os
 
-from counters.settings import check_or_exit
+from counters.settings import CounterSettings
+from pushtasks.settings import check_or_exit
 from worker.application import create_application
 
-check_or_exit("worker", os.environ)
-app, _process = create_application(os.environ)
-_process.close_on_sigterm()
+check_or_exit("worker", CounterSettings, os.environ)
+app, _worker = create_application(os.environ)
+_worker.close_on_sigterm()

@@ -11,7 +11,8 @@ import os
 import google.cloud.ndb  # noqa: F401
 import webapp2  # noqa: F401
 
-from counters.settings import check_or_exit
+from counters.settings import CounterSettings
+from pushtasks.settings import check_or_exit
 
 # A collection writes into every object that it looks at, which would give each process a copy of its own.
 gc.freeze()
@@ -19,4 +20,4 @@ gc.freeze()
 
 def on_starting(server: object) -> None:  # noqa: ARG001 - gunicorn's hook
     """Say once what is wrong with a setting: two processes that end together make gunicorn 27 raise."""
-    check_or_exit("worker", os.environ)
+    check_or_exit("worker", CounterSettings, os.environ)

@@ -1,33 +1,21 @@
-"""UpdateCounterHandler: the tasks that add amounts to counters; and a form to run one by hand."""
+"""UpdateCounterHandler: answers deliveries of the counters' task, and a form that runs one by hand."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
-from counters import payloads
-from counters.applying import Work
-from counters.increments import InvalidPayload
-from counters.naming import parse_task_name
-from counters.tasks import BY_HAND_PREFIX, TaskInfo
-from counters.trust import SECURITY_HEADERS, is_cross_site, may_change
-from counters.updating import HANDLER, CounterUpdates, Registry
-from worker import arriving
-from worker.pages import render
-from worker.process import WorkerProcess
-from worker.task_handler import TaskHandler
+from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Delivery
+from pushtasks.errors import Rejected
+from pushtasks.names import parse_task_name
+from pushtasks.payload import fields_of
+from pushtasks.trust import SECURITY_HEADERS, is_cross_site, may_change
+from pushtasks.web import task_requests
+from pushtasks.web.pages import render
+from pushtasks.web.task_handler import TaskHandler
 
 
 class UpdateCounterHandler(TaskHandler):
-    """POST: a delivery with `counter` and `amount` in the query string, a form or a JSON body."""
-
-    name = HANDLER
-    most_grouped = 200
-
-    @classmethod
-    def work(cls, process: WorkerProcess) -> Work[Any]:
-        settings = process.settings
-        return CounterUpdates(Registry(process.database, settings.shards), process.slot)
+    """POST /update-counter: a delivery of `UpdateCounter`. For administrators, a form to run one by hand."""
 
     def get(self) -> None:
         """The form that runs this handler by hand, for administrators: see a second delivery do nothing."""
@@ -44,25 +32,26 @@ class UpdateCounterHandler(TaskHandler):
             self.answer(
                 403, "This form must be sent from its own page. Open /update-counter and send it there."
             )
-        elif not may_change(caller, self.process.settings):
-            self.answer(403, f"{caller.email} may look, but not change anything (COUNTER_EDITORS).")
+        elif not may_change(caller, self.worker.settings):
+            editors = self.worker.settings.variable_of("editors")
+            self.answer(403, f"{caller.email} may look, but not change anything ({editors}).")
         else:
             self._run_by_hand()
 
     def _run_by_hand(self) -> None:
         environ = self.request.environ
-        content_type, body = environ[arriving.CONTENT_TYPE], arriving.body_of(environ)
+        content_type, body = environ[task_requests.CONTENT_TYPE], task_requests.body_of(environ)
         try:
-            fields = payloads.fields_of("", content_type, body)
+            fields = fields_of("", content_type, body)
             name = parse_task_name(fields.get("task"))
-        except InvalidPayload as problem:
+        except Rejected as problem:
             self.answer(400, problem.sentence)
             return
         self.run(
-            TaskInfo(
+            Delivery(
                 name=BY_HAND_PREFIX + name,
-                queue="by-hand",
-                path=environ[arriving.PATH],
+                queue=BY_HAND_QUEUE,
+                path=environ[task_requests.PATH],
                 content_type=content_type,
                 body=body,
             )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from google.appengine.api import croninfo, validation, yaml_errors
 
@@ -42,7 +42,7 @@ def _job(file: Path, text: str, entry: Any) -> dict[str, Any]:
     # The parser's own time zones: it takes any spelling of a name, zoneinfo only the right one.
     timezone: str = croninfo.pytz.timezone(entry.timezone or "UTC").zone
     try:
-        parse_schedule(entry.schedule, ZoneInfo("UTC"))
+        parse_schedule(entry.schedule, UTC)
     except ValueError as error:
         lines = enumerate(text.splitlines(), 1)
         line = next((number for number, content in lines if entry.schedule in content), 1)

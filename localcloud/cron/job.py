@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from localcloud.cron.schedule import Schedule
 from localcloud.cron.schedule_parser import parse_schedule
-from localcloud.tasks.bad_start import BadStart
 from localcloud.tasks.clock import SECOND_US
 from localcloud.tasks.retry import RetryPolicy
 
@@ -39,8 +38,8 @@ class Job:
 
     @property
     def service(self) -> str:
-        """`target` names a service; the part before a colon is a version's, which does not matter here."""
-        return self.target.rpartition(":")[2]
+        """`target` names a service, or service:version; the version does not matter here."""
+        return self.target.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +66,30 @@ class LastRun:
 
 
 def jobs(entries: Sequence[Mapping[str, Any]]) -> list[Job]:
-    """The jobs in `entries`, as cron_file.jobs_in prints them. Raises BadStart."""
+    """The jobs in `entries`, as cron_file.jobs_in prints them."""
     return [_job(entry) for entry in entries]
 
 
 def _job(entry: Mapping[str, Any]) -> Job:
-    try:
-        zone = ZoneInfo(entry["timezone"])
-    except ZoneInfoNotFoundError as error:
-        raise BadStart(
-            f"cron.yaml, timezone {entry['timezone']!r}: this machine has no data about time zones; "
-            "install the package tzdata"
-        ) from error
     deadline = entry["attempt_deadline_seconds"]
     return Job(
         url=entry["url"],
         schedule_text=entry["schedule"],
-        schedule=parse_schedule(entry["schedule"], zone),
+        schedule=parse_schedule(entry["schedule"], _zone(entry["timezone"])),
         timezone=entry["timezone"],
         description=entry["description"] or "",
         target=entry["target"] or "",
         retry=NEVER_AGAIN if entry["retry"] is None else _retry(entry["retry"]),
         attempt_deadline_us=None if deadline is None else round(deadline * SECOND_US),
     )
+
+
+def _zone(name: str) -> ZoneInfo:
+    """The time zone as Google's parser knows it: pytz brings its data along, and the system may have none."""
+    import pytz  # type: ignore[import-untyped]  # only where there are jobs
+
+    with pytz.open_resource(name) as data:
+        return ZoneInfo.from_file(data, key=name)
 
 
 def _retry(values: Mapping[str, Any]) -> RetryPolicy:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import calendar
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 EVERY_DAY = frozenset(range(7))
 
@@ -28,7 +27,7 @@ class Interval:
     """`every 5 minutes`: counted from the end of the run before."""
 
     length: timedelta
-    zone: ZoneInfo
+    zone: tzinfo
     weekdays: frozenset[int] = EVERY_DAY  # 0 is Sunday
 
     def after(self, moment: datetime) -> datetime:
@@ -50,7 +49,7 @@ class RangedInterval:
     length: timedelta
     start: time
     end: time
-    zone: ZoneInfo
+    zone: tzinfo
     weekdays: frozenset[int] = EVERY_DAY
 
     def after(self, moment: datetime) -> datetime:
@@ -77,7 +76,7 @@ class Days:
     """`every monday 09:00`, `1st,third mon of march 17:00`, `1 of jan 00:00`: some days of some months."""
 
     at: time
-    zone: ZoneInfo
+    zone: tzinfo
     months: frozenset[int] = frozenset(range(1, 13))
     weekdays: frozenset[int] = EVERY_DAY
     # Which of the weekdays in a month: 1 to 5.
@@ -112,14 +111,14 @@ def _weekday(day: date) -> int:
     return day.isoweekday() % 7
 
 
-def _moments(day: date, at: time, zone: ZoneInfo) -> list[datetime]:
+def _moments(day: date, at: time, zone: tzinfo) -> list[datetime]:
     """In UTC, when clocks in `zone` show `at` on that day: once, not at all, or twice, the earlier first."""
     naive = datetime.combine(day, at)
     both = {naive.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
     return sorted(one for one in both if one.astimezone(zone).replace(tzinfo=None) == naive)
 
 
-def _existing(day: date, at: time, zone: ZoneInfo) -> datetime:
+def _existing(day: date, at: time, zone: tzinfo) -> datetime:
     """The first time at or after `at` that exists on that day, in UTC."""
     naive = datetime.combine(day, at)
     while True:

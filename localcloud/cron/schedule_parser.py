@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import time, timedelta, tzinfo
 
 from localcloud.cron.schedule import EVERY_DAY, Days, Interval, RangedInterval, Schedule, days_in
 
@@ -43,7 +42,7 @@ _TOKEN = re.compile(
 _TIME = re.compile(r"(\d|[01]\d|2[0-3]):[0-5]\d")
 
 
-def parse_schedule(text: str, zone: ZoneInfo) -> Schedule:
+def parse_schedule(text: str, zone: tzinfo) -> Schedule:
     """The schedule that `text` says. Raises ValueError with one line: what is wrong, what was expected."""
     return _Parser(text, zone).schedule()
 
@@ -51,7 +50,7 @@ def parse_schedule(text: str, zone: ZoneInfo) -> Schedule:
 class _Parser:
     """Reads one schedule from left to right."""
 
-    def __init__(self, text: str, zone: ZoneInfo) -> None:
+    def __init__(self, text: str, zone: tzinfo) -> None:
         self._text = text
         self._zone = zone
         self._tokens = _TOKEN.findall(text.lower())

@@ -16,6 +16,10 @@ from localcloud.tasks.outcome import DEADLINE_REASON, Outcome
 # A timer of the event loop stands still while a laptop sleeps; the clock on the wall does not.
 _LOOK_EVERY_US = 30 * SECOND_US
 _SHOWN_RUNS = 3
+# Real service: a request waits in the pending queue until an instance is there, at home as long as in the
+# front end.
+_PENDING_US = 10 * SECOND_US
+_ASK_AGAIN_US = SECOND_US // 2
 
 
 class JobSender(Protocol):
@@ -37,6 +41,8 @@ class _Run:
 
     began_us: int
     attempts: int = 0
+    # When the attempt began for which there is no instance yet.
+    pending_since_us: int | None = None
     request: Timer | None = None
     timer: Timer | None = None
 
@@ -172,6 +178,13 @@ class Scheduler:
             return
         _cancel(run)
         now_us = self._clock.now_us()
+        if outcome.is_unsent:
+            run.pending_since_us = run.pending_since_us or now_us
+            if now_us - run.pending_since_us < _PENDING_US:
+                run.attempts -= 1
+                run.timer = self._clock.call_at(now_us + _ASK_AGAIN_US, self._attempt, entry, run)
+                return
+        run.pending_since_us = None
         retry = entry.job.retry
         retry_us = now_us + retry.backoff_us(run.attempts)
         # Real service: retried until the limits are reached, or the next run is due (RetryConfig).

@@ -19,7 +19,10 @@ def call(service: Service, name: str, method: Method, request: bytes, is_wanted:
         return method(request, is_wanted)
     except Refused:
         raise
-    except Exception:  # noqa: BLE001 - the last line of defence, told in the log and as INTERNAL
+    except Exception as error:
+        trouble = service.file_trouble(error)
+        if trouble is not None:
+            raise Refused(grpc.StatusCode.UNAVAILABLE, trouble) from error
         _log.exception("%s failed", name)
         message = f"localcloud.datastore has a bug: see its log about {name}."
         raise Refused(grpc.StatusCode.INTERNAL, message) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler
 
@@ -114,7 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.api.answer(self.path, content_type, content, self._is_connected))
         elif self.path == "/reset":
             # The official emulators reset themselves at POST /reset, too.
-            self.datastore.reset()
+            try:
+                self.datastore.reset()
+            except sqlite3.Error as error:
+                trouble = self.datastore.file_trouble(error) or f"The reset failed: {error}."
+                self._answer(_text(503, trouble))
+                return
             self._answer(_text(200, "Ok"))
         else:
             self._answer(_text(404, _NOTHING_HERE))

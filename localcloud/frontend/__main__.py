@@ -16,6 +16,7 @@ from localcloud import routing
 from localcloud.command_line import OneLineParser
 from localcloud.configuration import ConfigurationError, Service, load_dispatch, load_service
 from localcloud.frontend.balancing import Balancer
+from localcloud.frontend.connections import Connections, most_connections
 from localcloud.frontend.gateway import Gateway
 from localcloud.frontend.headers import RequestHeaders
 from localcloud.frontend.identity import Sessions, load_secret
@@ -73,7 +74,7 @@ async def _serve(options: argparse.Namespace, gateway: Gateway) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reread, options, gateway)
-    server = Server(gateway.handle)
+    server = Server(gateway.handle, Connections(most_connections()))
     port = await server.start(options.host, options.port)
     print(f"localcloud.frontend ready on {options.host}:{port}", flush=True)
     await stopping.wait()

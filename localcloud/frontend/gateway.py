@@ -19,7 +19,7 @@ from localcloud.frontend.upstream import (
     ResponseTooLargeError,
     UpstreamError,
 )
-from localcloud.routing import Kind, Routes, decoded_path, is_local_name
+from localcloud.routing import Kind, Routes, decoded_path, is_local_name, parse_host
 
 
 @dataclass(slots=True)
@@ -59,6 +59,8 @@ class Gateway:
                 f"{host!r} is not a name of this machine: use localhost. "
                 "To serve other machines, start with --host.",
             )
+        if host and parse_host(host) is None:
+            return pages.problem(request, 400, "Bad request", f"{host!r} is not a host: expected NAME:PORT.")
         path = decoded_path(target.decode("latin-1"))
         if request.method in (b"GET", b"HEAD"):
             normal = _normal(target)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from localcloud.frontend.identity import User
 from localcloud.frontend.messages import Headers, Request, Response
+from localcloud.proxy_headers import is_proxys_word
 
 _HOP_BY_HOP = frozenset(
     {
@@ -23,19 +24,6 @@ _HOP_BY_HOP = frozenset(
         b"content-length",
         b"expect",
         b"http2-settings",
-    }
-)
-# Written by this front end for each request; a client's own would be believed.
-_OURS = frozenset(
-    {
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"forwarded",
-        b"x-real-ip",
-        b"x-cloud-trace-context",
     }
 )
 # What says who is asking: not even an administrator may say it for somebody else.
@@ -67,17 +55,17 @@ class RequestHeaders:
         lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target)]
         trace = forwarded = b""
         for name, value in request.headers:
-            # A WSGI server makes the same variable of X-AppEngine-QueueName and X_AppEngine_QueueName.
-            key = name.lower().replace(b"_", b"-")
+            key = name.lower()
             if key in dropped:
                 continue
-            if key in _OURS:
-                if key == b"x-cloud-trace-context" and b"_" not in name and not trace:
-                    trace = value
-                elif key == b"x-forwarded-for" and b"_" not in name:
+            if key == b"x-cloud-trace-context":
+                trace = trace or value
+                continue
+            if is_proxys_word(key):
+                if key == b"x-forwarded-for":
                     forwarded += value + b", "
                 continue
-            if key.startswith((b"x-appengine-", b"x-google-")) and not (is_admin and _may_say(name, key)):
+            if key.startswith((b"x-appengine-", b"x-google-")) and not (is_admin and _may_say(key)):
                 # Real service: strips the known names only; an unknown X-Appengine-Cntry passes.
                 # We differ: strip them all, for a program that reads a name believes it.
                 continue
@@ -137,13 +125,13 @@ def _named_by_connection(request: Request) -> frozenset[bytes]:
     values = request.headers_of(b"connection")
     if not values or values == [b"keep-alive"]:
         return frozenset()
-    named = {token.strip().lower().replace(b"_", b"-") for value in values for token in value.split(b",")}
+    named = {token.strip().lower() for value in values for token in value.split(b",")}
     return frozenset(named - {b"host", b"cookie"})
 
 
-def _may_say(name: bytes, key: bytes) -> bool:
+def _may_say(key: bytes) -> bool:
     """Real service: a signed-in administrator of the app may set task headers, for testing."""
-    return b"_" not in name and not key.startswith(_PLATFORM_ONLY) and not key.startswith(b"x-google-")
+    return not key.startswith((*_PLATFORM_ONLY, b"x-google-"))
 
 
 def _user_lines(user: User) -> bytes:

@@ -10,10 +10,13 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 COOKIE_NAME = "localcloud_login"
 _LIFETIME_SECONDS = 30 * 24 * 3600
+# A browser sends one for each path and domain; each costs a signature to check.
+_MOST_COOKIES = 4
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
 
@@ -72,14 +75,12 @@ class Sessions:
 
     def user_of(self, cookies: Iterable[bytes]) -> User | None:
         """The user that these Cookie headers tell of."""
-        for header in cookies:
-            for pair in header.decode("latin-1").split(";"):
-                name, _, value = pair.strip().partition("=")
-                if name == COOKIE_NAME:
-                    user = self.read(value)
-                    if user is not None:
-                        return user
-        return None
+        pairs = (pair for header in cookies for pair in header.decode("latin-1").split(";"))
+        values = (
+            value for name, _, value in (pair.strip().partition("=") for pair in pairs) if name == COOKIE_NAME
+        )
+        users = (self.read(value) for value in islice(values, _MOST_COOKIES))
+        return next((user for user in users if user is not None), None)
 
     def _signature(self, payload: str) -> str:
         return hmac.new(self._secret, payload.encode(), hashlib.sha256).hexdigest()

@@ -6,14 +6,17 @@ import asyncio
 import time
 
 from localcloud.frontend.client_connection import ClientConnection, Handle
+from localcloud.frontend.connections import Connections
+
+_SWEEP_SECONDS = 5.0
 
 
 class Server:
     """Listens, and stops gracefully."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, connections: Connections | None = None) -> None:
         self._handle = handle
-        self._connections: set[ClientConnection] = set()
+        self._connections = Connections() if connections is None else connections
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -33,14 +36,17 @@ class Server:
         self._server.close()
         self._sweeper.cancel()
         deadline = time.monotonic() + grace_seconds
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.finish()
         while any(connection.is_busy for connection in self._connections) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
+    def close_idle(self) -> None:
+        """Close the connections that have waited for their client for too long."""
+        for connection in self._connections:
+            connection.close_if_idle(self._connections.clock())
+
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(5.0)
-            now = time.monotonic()
-            for connection in list(self._connections):
-                connection.close_if_idle(now)
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self.close_idle()

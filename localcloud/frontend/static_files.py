@@ -78,5 +78,5 @@ def _is_unchanged(request: Request, etag: bytes, changed_at: float) -> bool:
         return False
     try:
         return int(changed_at) <= parsedate_to_datetime(since.decode("latin-1")).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # whatever the date is, it is not known
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import select
 import time
 from collections import deque
 from http import HTTPStatus
@@ -17,6 +17,9 @@ from localcloud.frontend.messages import MAX_BODY_BYTES, Headers, Response
 _REUSE_WITHIN_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
 _MAX_IDLE = 128
+# A program may answer without reading the request to its end, and its server then closes the connection.
+# What is this small, servers read all the same (gunicorn up to 64 KB).
+_SURELY_READ_BYTES = 16 * 1024
 
 
 class UpstreamError(Exception):
@@ -49,6 +52,7 @@ class InstanceConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._told_length: bytes | None = None
         self._is_head = False
+        self._watch = select.poll()
         self.is_open = False
         self.idle_since = 0.0
         self._reset()
@@ -67,6 +71,10 @@ class InstanceConnection(asyncio.Protocol):
             self._transport.write(body)
         return self._answer
 
+    def is_quiet(self) -> bool:
+        """Is it open, with nothing to be read? If not, the instance has closed it, and reads nothing more."""
+        return self.is_open and not self._watch.poll(0)
+
     def close(self) -> None:
         self.is_open = False
         if self._transport is not None:
@@ -77,6 +85,7 @@ class InstanceConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
         self.is_open = True
+        self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
@@ -187,8 +196,9 @@ class Instance:
     ) -> Response:
         """The answer. Raises UpstreamError.
 
-        A connection that was kept may be closing at this very moment: a request that may be `repeatable` is
-        then sent once more on a new one, another fails, for the program may have had it.
+        A connection that was kept and has been closed gets no request. One that closes at this very moment
+        may: a request that is `repeatable` is then sent once more on a new one. Another fails, for the
+        program may have had it.
         """
         connection = self._kept()
         if connection is not None:
@@ -221,7 +231,9 @@ class Instance:
         finally:
             if not done:  # failed, or given up: an answer may still come, for nobody
                 connection.close()
-        if connection.is_open and len(self._idle) < _MAX_IDLE:
+        # A refusal is the usual reason for not reading a body.
+        was_read = not body or (len(body) <= _SURELY_READ_BYTES and response.status < HTTPStatus.BAD_REQUEST)
+        if was_read and connection.is_open and len(self._idle) < _MAX_IDLE:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
@@ -229,13 +241,17 @@ class Instance:
         return response
 
     def _kept(self) -> InstanceConnection | None:
-        """The connection that was used last; those that are too old are closed on the way."""
-        with contextlib.suppress(IndexError):
+        """The connection that was used last, if it may still be used; those that may not are closed."""
+        youngest_allowed = time.monotonic() - _REUSE_WITHIN_SECONDS
+        while self._idle:
             newest = self._idle.pop()
-            if newest.is_open and time.monotonic() - newest.idle_since < _REUSE_WITHIN_SECONDS:
+            if newest.idle_since < youngest_allowed:
+                newest.close()
+                self.close()  # all others are older still
+            elif newest.is_quiet():
                 while self._idle and not self._idle[0].is_open:
                     self._idle.popleft()
                 return newest
-            newest.close()
-            self.close()  # all others are older still
+            else:
+                newest.close()
         return None

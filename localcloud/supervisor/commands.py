@@ -10,26 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.configuration import Application, Service
-from localcloud.supervisor.environment import Cloud, loopback_only, service_environment
+from localcloud.supervisor.environment import Cloud, service_environment
+from localcloud.supervisor.listening import LOOPBACK, draw_address, listening
 from localcloud.supervisor.options import Options
 from localcloud.supervisor.ports import FreePorts
 from localcloud.supervisor.process import Command
 
-_INSIDE = "127.0.0.1"
 PLATFORM_LABELS = ("datastore", "tasks", "frontend", "faults", "console")
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One process of a service, on a port that is its own for as long as the local cloud runs."""
+    """One process of a service, at an address that is its own for as long as the local cloud runs."""
 
     service: str
     label: str
+    host: str
     port: int
 
     @property
     def url(self) -> str:
-        return f"http://{_INSIDE}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 class Commands:
@@ -40,34 +41,46 @@ class Commands:
         self._application = application
         self._data = data
         self._deployment = time.strftime("%Y%m%dt%H%M%S")
-        self._ports = ports = FreePorts(_INSIDE)  # kept: with it, its claims would go
+        self._ports = ports = FreePorts(LOOPBACK)  # kept: with it, its claims would go
         self.port = options.port or ports.take()
         given_datastore = os.environ.get("DATASTORE_EMULATOR_HOST")
         given_tasks = os.environ.get("CLOUD_TASKS_EMULATOR_HOST")
         self.starts_datastore = given_datastore is None
         self.starts_tasks = given_tasks is None
-        self.real_datastore_address = given_datastore or f"{_INSIDE}:{options.datastore_port or ports.take()}"
-        self.real_tasks_address = given_tasks or f"{_INSIDE}:{options.tasks_port or ports.take()}"
-        self.datastore_http = f"{_INSIDE}:{ports.take()}" if self.starts_datastore else None
-        self.tasks_http = f"{_INSIDE}:{ports.take()}" if self.starts_tasks else None
+        self.real_datastore_address = given_datastore or _inside(options.datastore_port or ports.take())
+        self.real_tasks_address = given_tasks or _inside(options.tasks_port or ports.take())
+        self.datastore_http = _inside(ports.take()) if self.starts_datastore else None
+        self.tasks_http = _inside(ports.take()) if self.starts_tasks else None
         # With faults, the services' way to both servers leads through the proxy that makes them.
-        self.faults_http = f"{_INSIDE}:{ports.take()}" if options.faults else None
-        self.datastore_address = (
-            f"{_INSIDE}:{ports.take()}" if options.faults else self.real_datastore_address
-        )
-        self.tasks_address = f"{_INSIDE}:{ports.take()}" if options.faults else self.real_tasks_address
+        self.faults_http = _inside(ports.take()) if options.faults else None
+        self.datastore_address = _inside(ports.take()) if options.faults else self.real_datastore_address
+        self.tasks_address = _inside(ports.take()) if options.faults else self.real_tasks_address
+        self._address = draw_address()
         self.console_port = options.console_port or ports.take()
         self.instances: Mapping[str, list[Instance]] = {
             name: [
-                Instance(name, _label(name, number, options.instances.get(name, 1)), ports.take())
+                Instance(
+                    name,
+                    _label(name, number, options.instances.get(name, 1)),
+                    listening(service.entrypoint, self._address).host,
+                    ports.take(),
+                )
                 for number in range(1, options.instances.get(name, 1) + 1)
             ]
-            for name in application.services
+            for name, service in application.services.items()
         }
 
     @property
     def console_url(self) -> str:
         return f"http://localhost:{self.console_port}"
+
+    @property
+    def exposed(self) -> list[str]:
+        """The services that choose their address themselves, so that a page in a browser may find them.
+        None if all are at 127.0.0.1 because the system has no other.
+        """
+        hosts = {name: instances[0].host for name, instances in self.instances.items()}
+        return [name for name, host in hosts.items() if host == LOOPBACK != self._address]
 
     def datastore(self) -> Command:
         options = self._options
@@ -134,10 +147,12 @@ class Commands:
             tasks_address=self.tasks_address,
             overrides=self._options.environment,
         )
+        program = listening(service.entrypoint, instance.host)
         environment = service_environment(service, cloud, instance.port, instance.label)
+        environment.update(program.variables(environment, instance.port))
         return Command(
             label=instance.label,
-            arguments=["/bin/sh", "-c", loopback_only(service.entrypoint)],
+            arguments=["/bin/sh", "-c", program.entrypoint],
             environment=environment,
             folder=service.folder,
             stop_seconds=8.0,
@@ -169,6 +184,10 @@ class Commands:
         for service in self._application.services.values():
             arguments += ["--app", str(service.file)]
         return arguments
+
+
+def _inside(port: int) -> str:
+    return f"{LOOPBACK}:{port}"
 
 
 def _label(service: str, number: int, count: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ _MEMORY_MB = {
     "B4_1G": 3072,
     "B8": 3072,
 }
-# An address that means "every interface", as gunicorn, uvicorn and waitress take it.
-_EVERY_INTERFACE = re.compile(r"(?<![\w.\]:])(?:\*|0\.0\.0\.0|\[::\])?:(?=\$\{?PORT\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,8 @@ def service_environment(service: Service, cloud: Cloud, port: int, instance: str
         "GAE_MEMORY_MB": str(_MEMORY_MB.get(service.instance_class, 384)),
         "GAE_DEPLOYMENT_ID": cloud.deployment,
         "GOOGLE_CLOUD_PROJECT": cloud.project,
+        # We differ: on App Engine PORT is 8080; here each instance has a port of its own, and a program that
+        # listens on 8080 whatever PORT says is told so at the start.
         "PORT": str(port),
         # We differ: the real service tells the region through the metadata server only. LOCATION_ID is what
         # Google's own libraries read before they ask that server.
@@ -68,15 +67,6 @@ def service_environment(service: Service, cloud: Cloud, port: int, instance: str
         "CLOUD_TASKS_EMULATOR_HOST": cloud.tasks_address,
         **cloud.overrides,
     }
-
-
-def loopback_only(entrypoint: str, host: str = "127.0.0.1") -> str:
-    """The entrypoint, listening on `host` where it would listen on every interface.
-
-    We differ: App Engine's instances are out of reach but for its front end. A laptop is not: a neighbour in
-    the same network could send the worker tasks of his own.
-    """
-    return _EVERY_INTERFACE.sub(f"{host}:", entrypoint)
 
 
 def _gunicorn_options() -> dict[str, str]:

@@ -29,6 +29,10 @@ class FileWatch:
         watch._seen = watch._look()
         return watch
 
+    def files(self) -> list[Path]:
+        """All that were seen, sorted."""
+        return [Path(path) for path in sorted(self._seen)]
+
     def changed(self) -> list[Path]:
         """What was written, added or removed since the last call."""
         now = self._look()

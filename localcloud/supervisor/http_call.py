@@ -19,7 +19,10 @@ async def http_call(
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except asyncio.LimitOverrunError:
+            raise ValueError("its answer has endless headers") from None
         text = (await reader.read(4096)).decode("utf-8", "replace")
     finally:
         writer.close()

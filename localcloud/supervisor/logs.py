@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _MAX_LINE_BYTES = 32 * 1024
+# A full disk, a user's quota, a limit of the process (ulimit -f).
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Console:
@@ -62,30 +66,63 @@ class Console:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (OSError, ValueError):
-            # The reader went away (a closed pipe, a closed terminal); the files in the data folder go on.
-            self._stream = None
+        except (OSError, ValueError) as error:
+            # A file on a full disk loses some lines, and gets the next ones when there is room again.
+            if not isinstance(error, OSError) or error.errno not in _FULL:
+                # The reader went away (a closed pipe, a closed terminal); the files in the data folder go on.
+                self._stream = None
 
 
 class LogFile:
-    """NAME.log, with one predecessor NAME.log.1; together at most twice `max_bytes`."""
+    """NAME.log, with one predecessor NAME.log.1; together at most twice `max_bytes`.
 
-    def __init__(self, path: Path, max_bytes: int = 5_000_000) -> None:
+    A log never stops what it is about: what can't be written is left out, and `refused` is told why.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        refused: Callable[[Path, OSError], None],
+        max_bytes: int = 5_000_000,
+    ) -> None:
         self.path = path
         self._max_bytes = max_bytes
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = path.open("ab")
+        self._refused = refused
+        self._file: FileIO | None = None
+        self.write(b"")
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._file.flush()
-        if self._file.tell() > self._max_bytes:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("ab")
+        try:
+            if self._file is None:
+                self._file = self._open(self.path)
+            # Without a buffer: what a full disk refused would wait there, and fail again at the close.
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            if self._file.tell() > self._max_bytes:
+                self._begin_another(self._file)
+        except OSError as error:
+            self._refused(self.path, error)
 
     def close(self) -> None:
-        self._file.close()
+        """A later write opens the file again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _begin_another(self, full: FileIO) -> None:
+        # Made before the full one is put away: where that fails, the full one is still there.
+        draft = self.path.with_name(self.path.name + ".new")
+        fresh = self._open(draft)
+        self.path.replace(self.path.with_name(self.path.name + ".1"))
+        draft.replace(self.path)
+        self._file = fresh
+        full.close()
+
+    @staticmethod
+    def _open(path: Path) -> FileIO:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileIO(path, "a")
 
 
 class LineSplitter:

@@ -13,11 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcloud.supervisor.guard import Guard, describe_exit
+from localcloud.supervisor.leash import OPEN_GATE, Leash, gated
 from localcloud.supervisor.logs import Console, LineSplitter, LogFile
+from localcloud.supervisor.refusals import Refusals
 
 _READING_PAUSE_SECONDS = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 10.0
+# After a cause outside of the program (a full disk) is gone, all shall run again within ten seconds.
+_LONGEST_PAUSE_SECONDS = 4.0
+# How often it is told that a process can't be started: its causes last longer than its pauses.
+_TELL_EVERY_SECONDS = 60.0
 # A process that lived this long was well: the next pause is the shortest again.
 _WELL_AFTER_SECONDS = 5.0
 # A `kill -9`, or a machine out of memory, says nothing about the program: so many are forgiven.
@@ -60,6 +65,7 @@ class Surroundings:
     console: Console
     guard: Guard
     log_folder: Path
+    refusals: Refusals
     on_change: Callable[[], None] = field(default=lambda: None)
     on_lines: Callable[[str, list[str]], None] = field(default=lambda _label, _lines: None)
 
@@ -93,6 +99,8 @@ class _Life(asyncio.SubprocessProtocol):
         asyncio.get_running_loop().call_later(_READING_PAUSE_SECONDS, self._read_on, self._output)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+        if fd == 0:
+            return
         self._splitter.finish()
         self.silent.set()
 
@@ -116,7 +124,7 @@ class Process:
     ) -> None:
         """`probe` returns once a process without a ready line is ready; StartError: it never will be."""
         self.command = command
-        self.log = LogFile(shared.log_folder / f"{command.label}.log")
+        self.log = LogFile(shared.log_folder / f"{command.label}.log", shared.refusals.note)
         self.last_line = ""
         self.pid: int | None = None
         self.is_ready = False
@@ -124,10 +132,13 @@ class Process:
         self._shared = shared
         self._probe = probe
         self._stopping = False
+        self._was_ready = False
+        self._told_at: float | None = None
         self._wake = asyncio.Event()
         self._announced = asyncio.Event()
         self._wished_restart = False
         self._first_start: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._start_error: StartError | None = None
         self._keeper: asyncio.Task[None] | None = None
         shared.console.introduce(command.label)
 
@@ -189,35 +200,74 @@ class Process:
                 continue
             lived = time.monotonic() - began
             pause = _SHORTEST_PAUSE_SECONDS if lived >= _WELL_AFTER_SECONDS else pause
-            self._shared.console.say(
-                f"{self.command.label} {describe_exit(status)}; starting it again in {pause:.1f} s. "
-                f"Its log: {self.log.path}"
-            )
+            self._tell_end(status, pause)
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        if not self._first_start.done():
+        if self._first_start.done():
+            return
+        if self._start_error is not None:
+            self._first_start.set_exception(self._start_error)
+        else:
             self._first_start.cancel()
 
+    def _tell_end(self, status: int, pause: float) -> None:
+        """Always after it was ready; once a minute while it never gets that far."""
+        now = time.monotonic()
+        if self._was_ready:
+            self._told_at = None
+        elif self._told_at is None or now - self._told_at >= _TELL_EVERY_SECONDS:
+            self._told_at = now
+        else:
+            return
+        said = self.last_line.strip().rstrip(".")
+        # What a platform process prints before it is ready is not shown, but for the reason it gives here.
+        reason = f": {said}" if said and self.command.ready_line and not self._was_ready else ""
+        self._shared.console.say(
+            f"{self.command.label} {describe_exit(status)}{reason}; starting it again in {pause:.1f} s. "
+            f"Its log: {self.log.path}"
+        )
+
     async def _run_once(self) -> int:
-        """One life of the process: its exit status."""
+        """One life of the process: its exit status. OSError: it could not be started, and nothing runs."""
         self._announced.clear()
-        loop = asyncio.get_running_loop()
-        life = _Life(self.log, self._show)
-        transport, _ = await loop.subprocess_exec(
-            lambda: life,
-            *self.command.arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+        self._was_ready = False
+        self.last_line = ""
+        leash = Leash()
+        try:
+            transport, life = await self._spawn(leash)
+            try:
+                return await self._live(transport, life, leash)
+            finally:
+                transport.close()
+                self.pid = None
+        finally:
+            leash.let_go()
+
+    async def _spawn(self, leash: Leash) -> tuple[asyncio.SubprocessTransport, _Life]:
+        """The process, which waits for its gate to open."""
+        return await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Life(self.log, self._show),
+            *gated(self.command.arguments),
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=dict(self.command.environment),
             cwd=self.command.folder,
             start_new_session=True,
-            pass_fds=self.command.inherits,
+            pass_fds=(leash.end, *self.command.inherits),
         )
+
+    async def _live(self, transport: asyncio.SubprocessTransport, life: _Life, leash: Leash) -> int:
+        """Tie the process and let it begin; wait for its end, and end what it has left behind."""
         self.pid = group = transport.get_pid()
+        leash.tie(group)
         self._shared.guard.watch(group)
+        gate = transport.get_pipe_transport(0)
+        assert isinstance(gate, asyncio.WriteTransport)
+        gate.write(OPEN_GATE)
+        gate.close()
         self._shared.on_change()
         if self._stopping:
             self._signal(signal.SIGKILL)
@@ -233,11 +283,9 @@ class Process:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(life.silent.wait(), 1.0)
         await asyncio.wait({watcher})
-        status = transport.get_returncode() or 0
-        transport.close()
         self.pid = None
         self._shared.on_change()
-        return status
+        return transport.get_returncode() or 0
 
     async def _become_ready(self) -> None:
         try:
@@ -247,11 +295,11 @@ class Process:
                 await self._probe(self)
         except StartError as error:
             if not self._first_start.done():
-                self._first_start.set_exception(error)
+                self._start_error = error  # told when all that it has printed is shown
                 self.kill()
                 return
             self._shared.console.say(f"{error}")
-        self.is_ready = True
+        self.is_ready = self._was_ready = True
         self._shared.on_change()
         if not self._first_start.done():
             self._first_start.set_result(None)

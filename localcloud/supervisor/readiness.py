@@ -25,7 +25,7 @@ async def wait_until_listening(host: str, port: int) -> None:
 
 
 def first_request_probe(
-    port: int, path: str | None, host_header: str, before: Callable[[], Awaitable[None]]
+    host: str, port: int, path: str | None, host_header: str, before: Callable[[], Awaitable[None]]
 ) -> Callable[[Process], Awaitable[None]]:
     """A probe: wait for the port, then for `before` (the servers that the program needs), then ask `path`.
 
@@ -40,14 +40,14 @@ def first_request_probe(
     }
 
     async def probe(process: Process) -> None:
-        await wait_until_listening("127.0.0.1", port)
+        await wait_until_listening(host, port)
         await before()
         if path is None:
             return
         label = process.command.label
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                status, first_line = await http_call(f"127.0.0.1:{port}", "GET", path, headers=headers)
+                status, first_line = await http_call(f"{host}:{port}", "GET", path, headers=headers)
         except TimeoutError:
             raise StartError(
                 f"{label} did not answer {path} within {_ANSWER_SECONDS:.0f} s. Its log: {process.log.path}"

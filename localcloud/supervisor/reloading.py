@@ -10,6 +10,7 @@ from typing import Protocol
 from localcloud.configuration import Application, ConfigurationError, Service, load_application
 from localcloud.routing import Kind
 from localcloud.supervisor.file_watch import FileWatch
+from localcloud.supervisor.listening import is_told_where
 from localcloud.supervisor.logs import Console
 from localcloud.supervisor.options import Options
 
@@ -62,6 +63,16 @@ class Reloader:
                 return
             if fresh.services.keys() != application.services.keys():
                 self._console.say(f"{shown} changed the services' names: stop and start to follow.")
+                return
+            moved = [
+                name
+                for name, service in fresh.services.items()
+                if is_told_where(service.entrypoint) != is_told_where(application.services[name].entrypoint)
+            ]
+            if moved:
+                self._console.say(
+                    f"{shown} changed where {', '.join(moved)} listens: stop and start to follow."
+                )
                 return
             self._stack.application = fresh
             self._stack.reread_routes()

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 
 from localcloud.configuration import Application, Service
-from localcloud.runtimes import remarks
 from localcloud.supervisor.commands import Commands
 from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.http_call import http_call
@@ -22,10 +21,14 @@ from localcloud.supervisor.options import Options
 from localcloud.supervisor.ports import is_listening
 from localcloud.supervisor.process import Command, Process, StartError, Surroundings
 from localcloud.supervisor.readiness import first_request_probe
+from localcloud.supervisor.refusals import Refusals
 from localcloud.supervisor.reloading import Reloader
+from localcloud.supervisor.runtimes import remarks
 from localcloud.supervisor.start_watch import Starting, StartWatch
-from localcloud.supervisor.state import DataFolder
+from localcloud.supervisor.state import STATE_FILE, DataFolder
 from localcloud.supervisor.timeline import TIMELINE_FILE, Timeline
+
+_LOOK_EVERY_SECONDS = 0.25
 
 
 class Stack:
@@ -38,12 +41,19 @@ class Stack:
         self._console = Console()
         self._guard = Guard()
         self._commands = Commands(options, application, folder.path)
-        self._timeline = Timeline(LogFile(folder.log_folder / TIMELINE_FILE))
+        self._refusals = Refusals(self._console.say)
+        self._timeline = Timeline(LogFile(folder.log_folder / TIMELINE_FILE, self._refusals.note))
         self._console.on_say = self._timeline.say
         self._shared = Surroundings(
-            self._console, self._guard, folder.log_folder, self._publish, on_lines=self._timeline.add
+            self._console,
+            self._guard,
+            folder.log_folder,
+            self._refusals,
+            self._publish,
+            self._timeline.add,
         )
         self._lazy_console = LazyConsole(self._commands, self._shared, self._restart)
+        self._is_published = True
         self._platform: dict[str, Process] = {}
         self.instances: dict[str, list[Process]] = {}
         self._is_ready = False
@@ -56,6 +66,7 @@ class Stack:
         # Looks at the files now, or it would miss what changes while the services start.
         reloader = Reloader(self, self._console, self._folder.path) if self.options.reloads else None
         reloading: asyncio.Task[None] | None = None
+        mending = asyncio.create_task(self._keep_in_order())
         try:
             started = asyncio.create_task(self._start())
             waiting = asyncio.create_task(interrupted.wait())
@@ -68,6 +79,8 @@ class Stack:
                         self._console.release()
                     text = str(error) if str(error).startswith("localcloud.") else f"localcloud: {error}"
                     print(text, file=sys.stderr, flush=True)
+                    for taken in filter(None, (one.takes(self._commands.port) for one in self._starting())):
+                        print(f"localcloud: {taken}", file=sys.stderr, flush=True)
                     return error.status
                 self._announce()
                 if reloader is not None:
@@ -79,7 +92,7 @@ class Stack:
         finally:
             if reloading is not None:
                 reloading.cancel()
-            await self._stop()
+            await self._stop(mending)
 
     async def restart_service(self, service: Service) -> None:
         """Start the service's instances again, one after the other, as its file now says."""
@@ -103,9 +116,8 @@ class Stack:
     async def _start(self) -> None:
         self._console.hold()
         commands = self._commands
-        for service in self.application.services.values():
-            for remark in remarks(service):
-                self._console.say(remark)
+        for remark in remarks(self.application.services.values()):
+            self._console.say(remark)
         if not commands.starts_datastore:
             self._say_elsewhere("DATASTORE_EMULATOR_HOST", commands.real_datastore_address)
         if not commands.starts_tasks:
@@ -121,7 +133,7 @@ class Stack:
             first.append(self._start_platform(commands.faults()))
         if commands.starts_tasks:
             first.append(self._start_platform(commands.tasks()))
-        first.append(self._start_platform(commands.frontend()))
+        frontend = self._platform["frontend"] = Process(commands.frontend(), self._shared)
         self._lazy_console.listen()
         others: list[asyncio.Future[None]] = []
         for service in self.application.services.values():
@@ -134,6 +146,8 @@ class Stack:
             self._console.release()
             self._servers_ready.set()
             await asyncio.gather(*others)
+            # Last: whoever comes finds everything there.
+            await frontend.start()
         except StartError:
             for future in (*first, *others):
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -182,7 +196,11 @@ class Stack:
         processes = self.instances[service.name] = []
         for instance in self._commands.instances[service.name]:
             probe = first_request_probe(
-                instance.port, service.first_request, f"{service.name}.localhost", self._wait_for_servers
+                instance.host,
+                instance.port,
+                service.first_request,
+                f"{service.name}.localhost",
+                self._wait_for_servers,
             )
             processes.append(Process(self._commands.instance(service, instance), self._shared, probe))
         return [process.start() for process in processes]
@@ -205,7 +223,15 @@ class Stack:
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
         return interrupted
 
-    async def _stop(self) -> None:
+    async def _keep_in_order(self) -> None:
+        """Until cancelled: a guard that was killed is replaced, and what a full disk refused is published."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            self._guard.renew()
+            if not self._is_published:
+                self._publish()
+
+    async def _stop(self, mending: asyncio.Task[None]) -> None:
         """From the outside in: no new requests, no new deliveries, then the services, at last their data."""
         if self._watching is not None:
             self._watching.cancel()
@@ -220,6 +246,7 @@ class Stack:
             self._named("faults", "datastore"),
         ):
             await asyncio.gather(*(process.stop() for process in group))
+        mending.cancel()
         self._guard.close()
         self._timeline.close()
         self._folder.close()
@@ -261,6 +288,12 @@ class Stack:
         self._console.say(f"localcloud ready on {self.options.host}:{self._commands.port}")
         for name, value in rows:
             self._console.say(f"  {name:<{width}}  {value}")
+        if commands.exposed:
+            self._console.say(
+                f"Pages in a browser here may reach {', '.join(commands.exposed)} past the front end: "
+                "the entrypoint does not say where to listen. Let it say :$PORT or 0.0.0.0, for example "
+                "gunicorn --bind :$PORT (docs/frontend.md, Instances)."
+            )
         self._console.say("Ctrl-C stops everything.")
 
     def _publish(self) -> None:
@@ -292,4 +325,9 @@ class Stack:
                 for process in self._all()
             },
         }
-        self._folder.publish(state)
+        try:
+            self._folder.publish(state)
+            self._is_published = True
+        except OSError as error:  # a full disk: no reason to lose sight of a process
+            self._is_published = False
+            self._refusals.note(self._folder.path / STATE_FILE, error)

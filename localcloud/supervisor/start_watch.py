@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from localcloud.configuration import Service
+from localcloud.fixed_port import with_variable
 from localcloud.supervisor.process import Process
 from localcloud.supervisor.sockets import Listener, listeners_of_session
 
@@ -25,6 +25,13 @@ class Starting:
     port: int | None = None
     looks: int = 0
     is_settled: bool = False
+
+    def takes(self, port: int) -> str | None:
+        """What to say if this program listens on a port that it shall not have."""
+        found = sorted(self.listeners())
+        if self.service is None or all(one.port != port for one in found):
+            return None
+        return _wrong_port(self, self.service, found)
 
     def listeners(self) -> set[Listener]:
         pid = self.process.pid
@@ -93,11 +100,10 @@ def _wrong_port(one: Starting, service: Service, found: Sequence[Listener]) -> s
     text = f"{one.process.command.label} listens on {_list(found)}"
     text += ", where other machines in your network reach it," if exposed else ""
     text += f" but its requests come to the port in the variable PORT, here {one.port}."
-    entrypoint = service.entrypoint.removeprefix("exec ")
     for listener in found:
-        with_port, count = re.subn(rf"(?<!\d){listener.port}(?!\d)", "$PORT", entrypoint)
-        if count:
-            return f"{text} Write in {service.file.name}: entrypoint: {with_port}"
+        entrypoint = with_variable(service.entrypoint, listener.port)
+        if entrypoint is not None:
+            return f"{text} Write in {service.file.name}: entrypoint: {entrypoint}"
     return f"{text} Let the program read PORT (on App Engine it is 8080)."
 
 

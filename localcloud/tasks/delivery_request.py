@@ -1,9 +1,11 @@
 """The HTTP request that a delivery is: request line, headers and body, as the handler gets them."""
 
 import random
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
+from localcloud.proxy_headers import is_proxys_word
 from localcloud.tasks.delivery import Delivery
 from localcloud.tasks.http_target import Destination
 from localcloud.tasks.messages import HTTP_METHODS, Message
@@ -35,6 +37,7 @@ _NEVER_SENT = frozenset(
         "x-forwarded-host",
     }
 )
+_LOOPBACK = re.compile(r"^127(?:\.\d+){3}(?=:\d+$)")
 _NEVER_SENT_PREFIXES = ("x-google-", "x-appengine-", "x-cloudtasks-")
 
 
@@ -45,12 +48,13 @@ def app_engine_request(
 
     Real service: App Engine's front end adds its own headers to a task's request, too (request headers
     reference).
-    We differ: Host is the instance's own address, and there is no X-AppEngine-Default-Version-Hostname, for a
-    delivery does not pass the front end at home.
+    We differ: Host is `localhost` and the instance's port, and there is no
+    X-AppEngine-Default-Version-Hostname, for a delivery does not pass the front end at home.
     """
     request = delivery.message.app_engine_http_request
     lines = [
-        f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\nHost: {host}\r\n",
+        f"{HTTP_METHODS[request.http_method]} {request.relative_uri or '/'} HTTP/1.1\r\n"
+        f"Host: {host_header(host)}\r\n",
     ]
     _add_task_headers(lines, delivery, "X-AppEngine-")
     if fails_fast:
@@ -71,9 +75,20 @@ def platform_headers(random_bits: random.Random, limit_ms: int) -> str:
     )
 
 
+def host_header(address: str) -> str:
+    """What Host says to the instance at `address`, HOST:PORT. Frameworks answer to a list of hosts, and a
+    loopback address that was drawn for a run is in none.
+    """
+    return _LOOPBACK.sub("localhost", address)
+
+
 def app_engine_headers(request: Message) -> dict[str, str]:
     """The creator's headers, with the service's defaults and without what a creator may not set."""
-    headers = creators_headers(request.headers.items())
+    headers = {
+        name: value
+        for name, value in creators_headers(request.headers.items()).items()
+        if not is_proxys_word(name.lower().encode())
+    }
     names = {name.lower(): name for name in headers}
     agent = names.get("user-agent", "User-Agent")
     # Real service: a User-Agent of one's own gets the default one appended (AppEngineHttpRequest.headers).

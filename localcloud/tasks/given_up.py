@@ -19,6 +19,11 @@ class GivenUpTasks:
         self.count += 1
         self._lines.append(line)
 
+    def since(self, count: int) -> list[str]:
+        """The lines of those after the first `count`, as far as they are remembered."""
+        new = self.count - count
+        return list(self._lines)[-new:] if new > 0 else []
+
     def as_json(self) -> dict[str, Any]:
         """For GET /given-up."""
         return {"count": self.count, "tasks": list(self._lines)}

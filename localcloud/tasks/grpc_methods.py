@@ -47,7 +47,7 @@ async def call(name: str, method: Method, request: Message, size: int, counts: C
         return response
     except sqlite3.Error as error:
         raise ApiError(
-            grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {error}."
+            grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {str(error).rstrip('.')}."
         ) from error
     finally:
         counts.note_call(name, size, billed)

@@ -131,7 +131,8 @@ class Pool:
                 lambda: _Connection(self), self.host, self.port, ssl=self._tls
             )
         except OSError as error:
-            exchange.finish(Outcome(None, f"no connection to {self.host}:{self.port}: {_reason(error)}"))
+            reason = f"no connection to {self.host}:{self.port}: {_reason(error)}"
+            exchange.finish(Outcome(None, reason, is_unsent=True))
             return
         exchange.start(connection)
 

@@ -32,6 +32,8 @@ class Outcome:
     reason: str = ""
     # The seconds of a Retry-After header; only for HTTP targets is it heeded.
     retry_after_seconds: float | None = None
+    # Nothing listens there: no byte of the request can have reached the program.
+    is_unsent: bool = False
 
     @property
     def is_success(self) -> bool:

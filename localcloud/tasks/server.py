@@ -58,6 +58,7 @@ class TasksServer:
             verbose=verbose,
         )
         self._write_log = write_log
+        self._given_up = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
@@ -79,6 +80,7 @@ class TasksServer:
 
     def start(self) -> "TasksServer":
         """Start, and return once both ports answer. Raises BadStart."""
+        self._given_up = 0
         loop = self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=loop.run_forever, name="localcloud.tasks", daemon=True)
         self._thread.start()
@@ -89,11 +91,17 @@ class TasksServer:
             raise
         return self
 
-    def wait_idle(self, timeout_seconds: float = 30.0) -> None:
-        """Return once no task is pending or under way. Raises TimeoutError."""
+    def wait_idle(self, timeout_seconds: float = 30.0) -> list[str]:
+        """Return once no task is pending or under way. Raises TimeoutError.
+
+        The result: a line for each task that was given up since the last call, so for none it is empty.
+        """
         service = self._running()
         if not self._call(wait_idle(service.broker, service.faults, timeout_seconds)):
             raise TimeoutError(f"tasks are still pending or under way after {timeout_seconds:g} s")
+        given_up = service.given_up.since(self._given_up)
+        self._given_up = service.given_up.count
+        return given_up
 
     def remarks(self) -> list[str]:
         """What to say once at the start: a line for each queue and cron job whose target does not run."""

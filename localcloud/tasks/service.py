@@ -59,6 +59,7 @@ class Options:
     project: str = DEFAULT_PROJECT
     location: str = DEFAULT_LOCATION
     verbose: bool = False
+    on_lost: Callable[[str], None] = lambda _: None  # told in one line if the file goes or breaks
 
 
 class Service:
@@ -75,7 +76,7 @@ class Service:
         self.http_port = 0
         self._options = options
         clock = self._clock = LoopClock(loop)
-        self._store = Store(options.data, loop, clock)
+        self._store = Store(options.data, loop, clock, options.on_lost)
         files, targets = options.files, options.targets
         # One address for all services: then every name is right.
         running = () if targets.fallback else tuple(targets.services)
@@ -85,6 +86,7 @@ class Service:
         finished = FinishedTasks()
         attempts = AttemptHistory()
         log = DeliveryLog(write_log, self.counts, finished, attempts, verbose=options.verbose)
+        self.given_up = log.given_up
         self.broker = Broker(self._store, clock, self.faults, log, randomness)
         self.redelivery = Redelivery(finished, self._sender, clock, self.counts)
         self.broker.apply_file(
@@ -109,7 +111,7 @@ class Service:
             self.faults,
             self.redelivery,
             self.cron,
-            log.given_up,
+            self.given_up,
             attempts,
             api,
         )

@@ -13,13 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
+
 from localcloud.frontend.identity import COOKIE_NAME, Sessions, User, load_secret
-from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.state import read_state
 from localcloud.testing import http
+from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
 from localcloud.testing.given_up import GivenUp
 from localcloud.testing.memory import proportional_set_size
+from localcloud.testing.sharing import IDLE_SECONDS, Queues, Shared
 from localcloud.testing.waiting import wait_until
 
 _PACKAGE_PARENT = Path(__file__).parents[2]
@@ -28,7 +31,7 @@ _REPORTED_LINES = 100
 started: weakref.WeakSet[LocalCloud] = weakref.WeakSet()
 
 
-class LocalCloud:
+class LocalCloud(Shared):
     """An application with everything around it.
 
     `files` are relative to `root`; `data` is the data folder, `env` goes to the services, `instances` says
@@ -52,26 +55,23 @@ class LocalCloud:
         """`environ` is for the supervisor itself: with DATASTORE_EMULATOR_HOST in it, that server is used.
         What this process has of such variables is not passed on.
         """
-        self.data = data
         self._root = root
         self._environ = dict(environ or {})
         self._arguments = [str(file) for file in files]
-        self._arguments += ["--port", "0", "--data", str(data), "--no-reload", *options]
+        self._arguments += ["--port", "0", "--no-reload", *options]
         for name, value in (env or {}).items():
             self._arguments += ["--env", f"{name}={value}"]
         for service, count in (instances or {}).items():
             self._arguments += ["--instances", f"{service}={count}"]
-        data.mkdir(parents=True, exist_ok=True)
-        if faults:
-            script = data / "faults.json"
-            script.write_text("{}", encoding="utf-8")
-            self._arguments += ["--faults", str(script)]
-        self._output = data / "localcloud.out"
+        self._has_faults = faults
+        self._queues = Queues()
+        self._replacements = 0
+        self._first_folder = data
+        self._keep_data_in(data)
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._child: Child | None = None
         self._killed: set[int] = set()
         self._given_up = GivenUp()
-        self._last_given_up: list[str] = []
 
     def start(self, timeout_seconds: float = 60.0) -> Self:
         """Start it; returns when every service is ready. Raises LocalCloudError with what it printed."""
@@ -81,16 +81,11 @@ class LocalCloud:
         environ["PYTHONPATH"] = os.pathsep.join(path)
         environ.update(self._environ)
         with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "localcloud", *self._arguments],
-                cwd=self._root,
-                env=environ,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._guard = Guard()
-        self._guard.watch(self._process.pid)
+            arguments = [sys.executable, "-m", "localcloud", *self._arguments, "--data", str(self.data)]
+            if self._has_faults:
+                arguments += ["--faults", str(self._script)]
+            self._child = Child(arguments, output, environ, self._root)
+        self._process = self._child.process
 
         def is_ready() -> bool:
             assert self._process is not None
@@ -118,20 +113,49 @@ class LocalCloud:
             self.kill_all()
             raise LocalCloudError(f"localcloud did not stop:\n{self.log()[-4000:]}") from None
         started.discard(self)
-        self._dismiss_guard()
+        self._let_go()
         return status
 
     def kill_all(self) -> None:
-        """SIGKILL to the supervisor, whose guard then ends all others; returns when they are gone."""
+        """SIGKILL to the supervisor, with which all others end; returns when they are gone."""
         assert self._process is not None
         state = read_state(self.data)
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._dismiss_guard()
+        self._let_go()
         processes = state["processes"].values() if state else ()
         for pid in [process["pid"] for process in processes if process["pid"]]:
             wait_until(lambda pid=pid: not _is_alive(pid), f"process {pid} to be gone")  # type: ignore[misc]
+
+    def reset(self) -> None:
+        """No task, no paused queue and no fault is left, every process runs, and the queues are those of the
+        file; what Datastore holds stays. If that can't be had in bounded time, another local cloud takes its
+        place: with nothing stored, in a folder and at addresses of its own.
+        """
+        try:
+            for label in self.state["processes"]:
+                self.wait_ready(label, IDLE_SECONDS)
+            self.clear_faults()
+            location = f"projects/{self.state['project']}/locations/{self.state['region']}"
+            self._queues.empty(self.tasks_address, location)
+            self.wait_idle(IDLE_SECONDS)
+            self._given_up.told.clear()
+            is_clean = self._queues.are_as_at_the_start(self.tasks_address, location)
+        except (LocalCloudError, grpc.RpcError):
+            is_clean = False
+        if not is_clean:
+            self.replace()
+
+    def replace(self) -> None:
+        """Kill it, and start another one with nothing stored."""
+        self.kill_all()
+        self._replacements += 1
+        self._keep_data_in(self._first_folder / f"replacement-{self._replacements}")
+        self._queues.forget()
+        self._given_up = GivenUp()
+        self._killed.clear()
+        self.start()
 
     # Where everything is
 
@@ -225,7 +249,7 @@ class LocalCloud:
             os.killpg(pid, signal.SIGKILL)
             wait_until(lambda pid=pid: not _is_alive(pid), f"{label} to be dead")  # type: ignore[misc]
 
-    def wait_ready(self, name: str, timeout_seconds: float = 30.0) -> None:
+    def wait_ready(self, name: str, timeout_seconds: float = 60.0) -> None:
         """Return once the process, respectively all of a service's, is there and ready."""
         for label in self._labels(name):
             self._wait_for(
@@ -241,13 +265,13 @@ class LocalCloud:
         text = "\n".join(lines[-_REPORTED_LINES:])
         if len(lines) > _REPORTED_LINES:
             text = f"... ({len(lines) - _REPORTED_LINES} lines before in {self._output})\n{text}"
-        return "\n".join([text, *(f"GIVEN UP: {line}" for line in self._all_given_up())])
+        self._ask_given_up()
+        return "\n".join([text, *(f"GIVEN UP: {line}" for line in self._given_up.told)])
 
-    def _all_given_up(self) -> list[str]:
+    def _ask_given_up(self) -> None:
         # Not where it runs no more, or some other server delivers the tasks.
         with contextlib.suppress(LocalCloudError):
-            self._last_given_up = GivenUp().ask(self._http("tasks"))
-        return self._last_given_up
+            self._given_up.ask(self._http("tasks"))
 
     def printed_bytes(self) -> int:
         """How much has been printed so far: an `offset` for `report`."""
@@ -278,13 +302,21 @@ class LocalCloud:
         if kind is None and self._process.poll() is None:
             self.stop()
         else:
-            self._all_given_up()  # for the report on a test that has failed inside of the `with`
+            self._ask_given_up()  # for the report on a test that has failed inside of the `with`
             self.kill_all()
 
-    def _dismiss_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
+    def _keep_data_in(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data = folder
+        self._output = folder / "localcloud.out"
+        self._script = folder / "faults.json"
+        if self._has_faults:
+            self._script.write_text("{}", encoding="utf-8")
+
+    def _let_go(self) -> None:
+        if self._child is not None:
+            self._child.let_go()
+            self._child = None
 
     def _service(self, name: str) -> dict[str, Any]:
         services: dict[str, dict[str, Any]] = self.state["services"]
@@ -306,7 +338,7 @@ class LocalCloud:
             return [name]
         return [instance["label"] for instance in self._service(name)["instances"]]
 
-    def _wait_for(self, label: str, condition: Any, timeout_seconds: float = 20.0) -> None:
+    def _wait_for(self, label: str, condition: Any, timeout_seconds: float = 60.0) -> None:
         wait_until(
             lambda: condition(self.state["processes"][label]), f"{label}\n{self.log()}", timeout_seconds
         )

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from localcloud.supervisor.guard import Guard
+import grpc
+
 from localcloud.supervisor.ports import FreePorts
 from localcloud.testing import http
+from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
 from localcloud.testing.given_up import GivenUp
+from localcloud.testing.sharing import IDLE_SECONDS, Queues, Shared
 from localcloud.testing.waiting import wait_until
 
 _ADDRESS = re.compile(r"[\w.\[\]:-]+:\d+")
@@ -45,23 +49,17 @@ class ServerProcess:
             filter(None, [str(_PACKAGE_PARENT), self._environ.get("PYTHONPATH")])
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._child: Child | None = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_file = self.folder / f"{self.name}.out"
 
-    def start(self, timeout_seconds: float = 30.0) -> Self:
+    def start(self, timeout_seconds: float = 60.0) -> Self:
         """Start it, and return once it is ready. Raises LocalCloudError with its last words."""
         before = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", f"localcloud.{self.name}", *self._arguments, *self._ports()],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self._environ,
-                start_new_session=True,
-            )
-        self._guard = Guard()
-        self._guard.watch(self._process.pid)
+            arguments = [sys.executable, "-m", f"localcloud.{self.name}", *self._arguments, *self._ports()]
+            self._child = Child(arguments, output, self._environ)
+        self._process = self._child.process
         ready = f"localcloud.{self.name} ready on "
 
         def is_ready() -> bool:
@@ -105,9 +103,9 @@ class ServerProcess:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._dismiss_guard()
+        self._let_go()
 
-    def stop(self, timeout_seconds: float = 10.0) -> int:
+    def stop(self, timeout_seconds: float = 30.0) -> int:
         """SIGTERM; the exit status. Raises LocalCloudError if it does not stop, and kills it."""
         assert self._process is not None
         self._process.terminate()
@@ -116,7 +114,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise LocalCloudError(f"localcloud.{self.name} did not stop on SIGTERM") from None
-        self._dismiss_guard()
+        self._let_go()
         return status
 
     def log(self) -> str:
@@ -137,10 +135,10 @@ class ServerProcess:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _dismiss_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
+    def _let_go(self) -> None:
+        if self._child is not None:
+            self._child.let_go()
+            self._child = None
 
     def _ports(self) -> list[str]:
         port, http_port = self._chosen_ports[0], self._chosen_ports[-1]
@@ -157,7 +155,7 @@ class DatastoreProcess(ServerProcess):
         self._arguments = ["--data", str(self.folder / "datastore.sqlite3"), *options]
 
 
-class TasksProcess(ServerProcess):
+class TasksProcess(ServerProcess, Shared):
     """A Cloud Tasks with the queues of `queue_file`, delivering to `targets` (service -> URL)."""
 
     name = "tasks"
@@ -166,13 +164,39 @@ class TasksProcess(ServerProcess):
         self, queue_file: Path, targets: Mapping[str, str], *options: str, folder: Path | None = None
     ) -> None:
         super().__init__(folder)
-        self._arguments = ["--data", str(self.folder / "tasks.sqlite3"), "--queues", str(queue_file)]
+        self._options = ["--queues", str(queue_file)]
         for service, url in targets.items():
-            self._arguments += ["--target", f"{service}={url}"]
-        self._arguments += options
+            self._options += ["--target", f"{service}={url}"]
+        self._options += options
+        self._queues = Queues()
+        self._replacements = 0
         self._given_up = GivenUp()
+        self._keep_data_in(self.folder)
 
-    def wait_idle(self, timeout_seconds: float = 30.0) -> list[str]:
+    def reset(self) -> None:
+        """No task, no paused queue and no fault is left, and the queues are those of the file. If that can't
+        be had in bounded time, an empty server takes its place, at the same addresses.
+        """
+        try:
+            self._queues.empty(self.address, self._location)
+            http.call("DELETE", self.http_address, "/faults")
+            self.wait_idle(IDLE_SECONDS)
+            is_clean = self._queues.are_as_at_the_start(self.address, self._location)
+        except (LocalCloudError, grpc.RpcError):
+            is_clean = False
+        if not is_clean:
+            self.replace()
+
+    def replace(self) -> None:
+        """Kill it, and start an empty one at the same addresses."""
+        self.kill()
+        self._replacements += 1
+        self._keep_data_in(self.folder / f"replacement-{self._replacements}")
+        self._queues.forget()
+        self._given_up = GivenUp()
+        self.start()
+
+    def wait_idle(self, timeout_seconds: float = 60.0) -> list[str]:
         """Return once no task is pending or in flight; a line for each task given up since the last call."""
         http.call(
             "GET", self.http_address, "/idle", timeout_seconds=timeout_seconds + 5, timeout=timeout_seconds
@@ -182,6 +206,16 @@ class TasksProcess(ServerProcess):
     def redeliver(self, task: str) -> Any:
         """Deliver a finished task again, by its name (short or full); returns once that is answered."""
         return http.call("POST", self.http_address, "/redeliver", task=task.rpartition("/")[2])
+
+    @property
+    def _location(self) -> str:
+        given = dict(pairwise(self._options))
+        project, location = given.get("--project", "local-project"), given.get("--location", "us-central1")
+        return f"projects/{project}/locations/{location}"
+
+    def _keep_data_in(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._arguments = ["--data", str(folder / "tasks.sqlite3"), *self._options]
 
 
 class FaultyProxy(ServerProcess):

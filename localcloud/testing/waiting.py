@@ -10,7 +10,7 @@ from localcloud.testing.errors import LocalCloudError
 _POLL_SECONDS = 0.02
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout_seconds: float = 60.0) -> None:
     """Return as soon as `condition()` is true. Raises LocalCloudError naming `what` if it never is."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from bench.proof import Proof, Sums
-from counters.database import Database
-from counters.models import CounterShard
+from counters.entities import CounterShard
+from pushtasks.database import Database
 
 
 @pytest.mark.parametrize("elsewhere", [None, "127.0.0.1:1"])

@@ -8,8 +8,8 @@ import threading
 from bench.platform_model import Books, Datastore, Scale
 from bench.simulate import simulate
 from bench.virtual import World
-from counters import committing
-from counters.tasks import Contention
+from pushtasks import group
+from pushtasks.errors import Contention
 
 SMALL = Scale(demand_per_s=100, instances=4)
 
@@ -51,7 +51,7 @@ def test_a_lock_is_held_by_one_and_handed_on_in_order() -> None:
 def test_the_committers_real_locks_are_back_after_a_simulation() -> None:
     simulate(SMALL, settle_s=0.1, measure_s=0.1)
 
-    assert vars(committing)["threading"] is threading
+    assert vars(group)["threading"] is threading
 
 
 def test_an_entity_bears_a_burst_and_then_its_sustained_rate() -> None:

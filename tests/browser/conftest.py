@@ -55,8 +55,14 @@ def start_cloud(data: Path) -> LocalCloud:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with start_cloud(tmp_path_factory.mktemp("browser") / "data") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    with shared_cloud.for_one_test() as cloud:
         yield cloud
 
 

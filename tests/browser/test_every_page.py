@@ -32,9 +32,20 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def kept(cloud: LocalCloud) -> dict[str, str]:
-    """What fills the pages: a counter, a kept task and its reason."""
+def filled() -> dict[int, dict[str, str]]:
+    """What fills the pages, by the process id of the cloud that holds it."""
+    return {}
 
+
+@pytest.fixture
+def kept(cloud: LocalCloud, filled: dict[int, dict[str, str]]) -> dict[str, str]:
+    """What fills the pages: a counter, a kept task and its reason."""
+    if cloud.pid not in filled:
+        filled[cloud.pid] = fill(cloud)
+    return filled[cloud.pid]
+
+
+def fill(cloud: LocalCloud) -> dict[str, str]:
     def call(path: str, **options: Any) -> Any:
         request = urllib.request.Request(cloud.url + path, **options)
         request.add_header("Cookie", cloud.sign_in(ADMIN))

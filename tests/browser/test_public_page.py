@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
+
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ADMIN, Visit
+from localcloud.testing import LocalCloud
+from tests.browser.conftest import ADMIN, Visit, Visitor
 
 
 def test_an_increment_is_sent_and_seen_to_arrive_without_leaving_the_page(visit: Visit, name: str) -> None:
@@ -90,3 +95,29 @@ def test_others_increments_show_by_themselves(visit: Visit, name: str) -> None:
     )
     assert answer.status == 202
     expect(page.locator(f'[data-value="{name}"]')).to_have_text("41")
+
+
+def test_while_datastore_is_silent_the_page_says_so_and_keeps_its_buttons(
+    cloud: LocalCloud, visit_cloud: Callable[..., Visitor], name: str
+) -> None:
+    page = visit_cloud(cloud).open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_role("button", name="Count", exact=True).click()
+    value, plus = (
+        page.locator(f'[data-value="{name}"]'),
+        page.get_by_role("button", name=f"Add one to {name}"),
+    )
+    expect(value).to_have_text("1")
+    datastore = int(cloud.state["processes"]["datastore"]["pid"])
+    os.kill(datastore, signal.SIGSTOP)
+    try:
+        expect(page.locator("#arrival")).to_contain_text("can't be read just now", timeout=30_000)
+        expect(value).to_have_text("1")
+        expect(plus).to_be_enabled()
+        expect(page.get_by_role("button", name="Count", exact=True)).to_be_enabled()
+        assert "504" not in page.inner_text("main")
+    finally:
+        os.kill(datastore, signal.SIGCONT)
+    expect(page.locator("#arrival")).not_to_contain_text("can't be read", timeout=30_000)
+    plus.click()
+    expect(value).to_have_text("2")

@@ -21,11 +21,11 @@ import pytest
 from google.cloud import ndb, tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
-from counters.database import Database
-from counters.models import RejectedTask
 from default.application import create_application
 from localcloud.testing import TasksProcess
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
+from pushtasks.entities import KeptTask
 from tests.conftest import PROJECT
 from worker.application import create_application as create_worker
 
@@ -144,6 +144,17 @@ def tasks(worker_url: str) -> Iterator[TasksProcess]:
         yield it
 
 
+@pytest.fixture(autouse=True)
+def queues_as_at_the_start(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did to the queues, and however it ended: the next one finds them empty and running."""
+    if "tasks" not in request.fixturenames:
+        yield
+        return
+    tasks: TasksProcess = request.getfixturevalue("tasks")
+    with tasks.for_one_test():
+        yield
+
+
 @pytest.fixture(scope="session")
 def environ(tasks: TasksProcess) -> dict[str, str]:
     """The environment of a default service on these servers."""
@@ -163,11 +174,10 @@ def default(environ: dict[str, str], database: Database) -> DefaultClient:
 
 
 @pytest.fixture
-def nothing_kept(database: Database, tasks: TasksProcess) -> None:
+def nothing_kept(database: Database, queues_as_at_the_start: None) -> None:
     """No kept task of an earlier test is left, and none is on its way."""
-    tasks.wait_idle()
     with database.context():
-        ndb.delete_multi(RejectedTask.query().fetch(keys_only=True))
+        ndb.delete_multi(KeptTask.query().fetch(keys_only=True))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from default.admin.routes import ADMIN_ROUTES
+from pushtasks.dashboard.routes import ADMIN_ROUTES
 from tests.default.conftest import ADA, OUR_PAGE, READER, DefaultClient
 
 PAGES = [

@@ -9,31 +9,33 @@ import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from counters import kept_tasks
-from counters.database import Database
-from counters.queues import NewTask, TaskQueues
-from counters.settings import Settings
+from counters.settings import CounterSettings
 from localcloud.testing.waiting import wait_until
+from pushtasks import kept_tasks
+from pushtasks.database import Database
+from pushtasks.queues import NewTask, TaskQueues
 from tests.default.conftest import Answer, DefaultClient
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 Reject = Callable[..., str]
+ENQUEUED_AT = datetime.now(UTC)
 
 
 @pytest.fixture
 def reject(environ: dict[str, str], database: Database) -> Reject:
     """Enqueue a task that will be rejected; its id once it is kept."""
-    queues = TaskQueues(Settings.read(environ))
+    queues = TaskQueues(CounterSettings.read(environ))
 
     def send(body: bytes, path: str = "/update-counter", content_type: str = "application/json") -> str:
         name = secrets.token_hex(16)
-        queues.create(NewTask(name, "counter-updates-0", body, path, 1.7e9 + 9e7, content_type))
+        queues.create(NewTask(name, "counter-updates-0", body, path, ENQUEUED_AT, content_type=content_type))
         task_id = f"{name}@update-counter"
 
         def is_kept() -> bool:

@@ -13,11 +13,11 @@ import grpc
 import pytest
 from google.cloud import ndb
 
-from counters import admin_actions
-from counters.database import Database
-from counters.models import Counter, CounterShard
-from counters.tasks import utc_now
+from counters.entities import Counter, CounterShard
 from localcloud.testing.waiting import wait_until
+from pushtasks import admin_actions
+from pushtasks.database import Database
+from pushtasks.delivery import utc_now
 from tests.default.conftest import ADA, DefaultClient
 
 REGIONS = [

@@ -8,12 +8,13 @@ import pytest
 from google.cloud import ndb
 
 from bench.past_hour import live_through
-from counters import admin_actions
-from counters.database import Database
-from counters.models import Counter, CounterShard, RetryStatistics
-from counters.settings import Settings
-from counters.tasks import utc_now
+from counters.entities import Counter, CounterShard
 from localcloud.testing import DatastoreProcess
+from pushtasks import admin_actions
+from pushtasks.database import Database
+from pushtasks.delivery import utc_now
+from pushtasks.entities import TaskStatistics
+from pushtasks.settings import Settings
 from tests.conftest import PROJECT
 from tests.default.conftest import DefaultClient
 
@@ -43,7 +44,7 @@ def full_datastore() -> Iterator[DatastoreProcess]:
                     admin_actions.record(database, now, "ada", "count", str(number), 1, "done")
             live_through(database, settings, ["counter-000"], minutes=25)
             with database.context():
-                assert RetryStatistics.query().count() == settings.slots
+                assert TaskStatistics.query().count() == settings.slots
         yield server
 
 

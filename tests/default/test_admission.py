@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from counters.admission import holds_a_key
-from counters.settings import Settings
+from counters import limits
+from counters.limits import holds_a_key
+from counters.settings import CounterSettings
+from pushtasks.database import Database
 from tests.default.conftest import ADA, OUR_PAGE, DefaultClient
 
 KEY = "a-key-of-sixteen-or-more"
@@ -49,8 +53,9 @@ def test_with_administrators_only_everybody_else_is_refused(
     default = DefaultClient({**environ, "COUNTER_API_ACCESS": "admin"})
     assert _increment(default, name) == 403
     assert _increment(default, name, **ADA) == 202
-    assert default.post_form("/counters/increments", {"counter": name}).status == 403
-    assert default.post_form("/counters/increments", {"counter": name}, {**ADA, **OUR_PAGE}).status == 303
+    form = {"counter": name, "amount": "1"}
+    assert default.post_form("/counters/increments", form).status == 403
+    assert default.post_form("/counters/increments", form, {**ADA, **OUR_PAGE}).status == 303
     assert "Start a counter" not in default.get("/").text
     assert "Start a counter" in default.get("/", ADA).text
 
@@ -98,7 +103,7 @@ def test_a_counter_that_exists_is_incremented_however_many_there_are(
 
 
 def test_a_key_is_compared_with_all_keys() -> None:
-    settings = Settings.read(
+    settings = CounterSettings.read(
         {
             "GOOGLE_CLOUD_PROJECT": "p",
             "COUNTER_API_ACCESS": "key",
@@ -109,3 +114,26 @@ def test_a_key_is_compared_with_all_keys() -> None:
     assert holds_a_key("Bearer another-key-of-16-chars", settings)
     assert not holds_a_key("Bearer \N{SNOWMAN}", settings)
     assert not holds_a_key("", settings)
+
+
+class _NoCounters:
+    """Stands for a Datastore in which no counter is ever registered, because no task gets applied."""
+
+    def get(self, keys: Iterable[object]) -> list[None]:
+        return [None for _ in keys]
+
+    def run_query(self, *_: object, **__: object) -> list[object]:
+        return []
+
+
+def test_names_that_are_admitted_again_and_again_do_not_fill_the_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_MOST_KNOWN", 100)
+    now_s = 0.0
+    gate = limits.Admission(_NoCounters(), 60, clock_s=lambda: now_s)  # type: ignore[arg-type]
+    with database.context():
+        for start in range(0, 1000, 50):
+            now_s += 400.0  # by then the counters are counted again
+            gate.admit(f"name-{number}" for number in range(start, start + 50))
+            assert len(gate._known) <= 100

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from counters.database import Database
-from counters.models import TaskRecord
-from counters.queues import NewTask, TaskQueues
-from counters.settings import Settings
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
+from pushtasks.entities import TaskRecord
+from pushtasks.queues import NewTask, TaskQueues
+from pushtasks.settings import Settings
 from tests.default.conftest import DefaultClient
 
 
@@ -268,3 +268,42 @@ def test_a_task_of_another_handler_is_asked_for_by_the_handlers_name(
 def test_head_is_answered_as_get_without_a_body(default: DefaultClient) -> None:
     answer = default.request("HEAD", "/api/counters")
     assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.fixture
+def purged(default: DefaultClient, name: str) -> Iterator[tuple[dict[str, str], list[dict[str, object]]]]:
+    """The key of an increment and of a batch of three whose tasks were purged, and the batch."""
+    key = {"Idempotency-Key": name}
+    batch: list[dict[str, object]] = [{"counter": name, "amount": 1}] * 3
+    queues = [f"/admin/queues/counter-updates-{number}" for number in range(4)]
+    for queue in queues:
+        default.admin_post(f"{queue}/pause")
+    try:
+        assert default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, key).status == 202
+        assert default.post_json("/api/increments", batch, key).status == 202
+        form = {"counter": name, "amount": "1", "key": f"{name}-form"}
+        assert default.post_form("/counters/increments", form).status == 303
+        for queue in queues:
+            default.admin_post(f"{queue}/purge", typed=queue.rpartition("/")[2])
+        yield key, batch
+    finally:
+        for queue in queues:
+            default.admin_post(f"{queue}/resume")
+
+
+def test_what_was_purged_is_told_as_removed_and_not_as_a_duplicate(
+    default: DefaultClient, purged: tuple[dict[str, str], list[dict[str, object]]], name: str
+) -> None:
+    key, batch = purged
+    single = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, key)
+    assert (single.status, single.json["state"], single.json["field"]) == (409, "removed", "Idempotency-Key")
+    assert "under a new key" in single.json["detail"]
+
+    many = default.post_json("/api/increments", batch, key)
+    assert many.status == 409
+    assert [each["state"] for each in many.json["results"]] == ["removed"] * 3
+
+    form = {"counter": name, "amount": "1", "key": f"{name}-form"}
+    page = default.post_form("/counters/increments", form, {"Accept": "text/html"})
+    assert page.status == 409
+    assert "removed from its queue" in page.text

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from default import figures
-from default.charts import Bar, Mark, bars
+from pushtasks.dashboard.charts import Bar, Mark, bars
+from pushtasks.web import figures
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 STYLE = Path(__file__).parents[2] / "static" / "style.css"

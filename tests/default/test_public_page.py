@@ -108,9 +108,40 @@ def test_a_wrong_amount_in_the_form_is_a_400(default: DefaultClient, name: str) 
 
 def test_without_datastore_the_page_says_so(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
-    answer = DefaultClient(environ).get("/")
+    default = DefaultClient(environ)
+    answer = default.get("/")
     assert answer.status == 503
     assert "The counters can&#39;t be read just now" in answer.text
+    assert "buttons count nothing until they can" in answer.text
+    assert 'id="counters"' in answer.text
+    form = default.post_form("/counters/increments", {"counter": "a", "amount": "1", "key": "k"})
+    assert form.status == 503
+    for text in (answer.text, form.text):
+        assert "504" not in text
+        assert "Exceeded" not in text
+        assert "connect" not in text
+
+
+def test_without_datastore_a_page_in_a_browser_keeps_its_numbers_and_buttons(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
+    part = DefaultClient(environ).get("/live")
+    assert part.status == 503
+    assert 'id="arrival"' in part.text
+    assert 'id="counters"' not in part.text, "script replaces only what is in its answer"
+
+
+def test_without_the_queue_the_page_still_shows_the_counters(
+    environ: dict[str, str], default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    task = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}).json["task"]
+    wait_for_state(task, "applied")
+    away = DefaultClient({**environ, "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:1"})
+    answer = away.get(f"/?prefix={name}&task=ab12&counter={name}&was=enqueued")
+    assert answer.status == 200
+    assert f'data-value="{name}"' in answer.text
+    assert "The queue does not answer" in answer.text
 
 
 def test_without_datastore_increments_are_still_taken(
@@ -144,3 +175,24 @@ def test_without_the_queue_the_answer_names_the_task(
     answer = default.post_json("/api/increments", batch)
     assert answer.status == 503
     assert [each["state"] for each in answer.json["results"]] == ["unknown"] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"counter={}", "application/x-www-form-urlencoded"),
+        (b"counter={}&amount=", "application/x-www-form-urlencoded"),
+        (b"counter={}&amount", "application/x-www-form-urlencoded"),
+        (b"counter={}&Amount=5", "application/x-www-form-urlencoded"),
+        (b"counter={}&a\0m\0o\0u\0n\0t\0=\x005\0", "application/x-www-form-urlencoded; charset=utf-16"),
+        (b"counter={}&amount=%ff", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_form_without_an_amount_that_can_be_read_counts_nothing(
+    default: DefaultClient, name: str, body: bytes, content_type: str
+) -> None:
+    for path in ("/counters/increments", f"/counters/{name}/increments"):
+        sent = body.replace(b"{}", name.encode())
+        answer = default.request("POST", path, sent, {"Content-Type": content_type})
+        assert answer.status == 400
+    assert default.get(f"/api/counters/{name}").status == 404

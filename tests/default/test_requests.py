@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import encodings
 import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -139,3 +141,76 @@ def test_nothing_is_sent_before_the_first_request(monkeypatch: pytest.MonkeyPatc
     create_application(
         {"GOOGLE_CLOUD_PROJECT": "p", "CLOUD_TASKS_EMULATOR_HOST": "127.0.0.1:1", "GAE_ENV": "standard"}
     )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "charset={}",
+        "charset*={}''x",
+        'a=b; CharSet="{}"',
+        "boundary*={}''b",
+        "boundary*0*={}''b",
+        "boundary=b; charset={}",
+    ],
+)
+def test_charsets_that_outsiders_name_are_not_looked_up(
+    environ: dict[str, str], database: object, name: str, parameters: str
+) -> None:
+    """Python keeps every name that it was ever asked for."""
+    default = DefaultClient({**environ, "COUNTER_API_ACCESS": "key", "COUNTER_API_KEYS": "k" * 16})
+    open_to_all = DefaultClient(environ)
+    before = set(encodings._cache)
+    for kind in (
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "text/plain",
+        "a/b",
+    ):
+        content_type = f"{kind}; {parameters.format(name)}"
+        for client in (default, open_to_all):
+            for method, path in (
+                ("GET", "/api/counters/x"),
+                ("GET", "/"),
+                ("POST", "/api/counters/x/increments"),
+                ("POST", "/api/increments"),
+                ("POST", "/counters/increments"),
+                ("POST", "/admin/queues/counter-updates-0/pause"),
+                ("POST", "/nowhere"),
+                ("PUT", "/api/counters"),
+            ):
+                body = b"--b\r\nContent-Disposition: form-data; name*=%b''x\r\n\r\n1\r\n--b--\r\n"
+                headers = {"Content-Type": content_type}
+                answer = client.request(method, path, body % name.encode(), headers)
+                assert answer.status < 500
+    assert set(encodings._cache) == before
+
+
+@pytest.mark.parametrize("charset", ["punycode", "utf-7", "utf-16", "idna", "zip", "undefined", "\xff", ""])
+def test_only_a_few_charsets_are_taken(default: DefaultClient, name: str, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    answer = default.request("POST", f"/api/counters/{name}/increments", b"{" + b"x-" * 130_000, headers)
+    assert (answer.status, answer.json["field"]) == (400, "Content-Type")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF8", "us-ascii", "ascii", '"ISO-8859-1"', "latin1"])
+def test_the_usual_charsets_are_taken(default: DefaultClient, name: str, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    answer = default.request("POST", f"/api/counters/{name}/increments", b'{"amount": 1}', headers)
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("9" * 5000, 413), ("262145", 413), ("-1", 400), ("\xb2", 400), ("1e3", 400)]
+)
+def test_a_length_that_is_no_number_or_too_large_is_refused(
+    environ: dict[str, str], database: object, length: str, status: int
+) -> None:
+    # Past the client's check against WSGI, by which a server gives whole numbers.
+    request: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/increments"}
+    setup_testing_defaults(request)
+    request["CONTENT_LENGTH"] = length
+    answers: list[str] = []
+    create_application(environ)(request, lambda line, *_: answers.append(line))  # type: ignore[arg-type]
+    assert [int(line.split()[0]) for line in answers] == [status]

@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from counters.queues import QueueRefused, find_location
-from counters.settings import Settings
+from pushtasks.errors import QueueRefused
+from pushtasks.queues import find_location
+from pushtasks.settings import Settings
 
 
 @pytest.fixture

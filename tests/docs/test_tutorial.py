@@ -21,11 +21,17 @@ _NOT_RUN = re.compile(r"make (run$|deploy|undeploy)|export (\w+=127\.0\.0\.1:POR
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """What `make run` starts."""
     files = ("app.yaml", "worker.yaml", "queue.yaml")
     options = ("--transaction-idle-seconds", "2")
     with LocalCloud(files, root=ROOT, data=tmp_path_factory.mktemp("tutorial"), options=options) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    with shared_cloud.for_one_test() as cloud:
         yield cloud
 
 

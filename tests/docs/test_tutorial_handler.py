@@ -50,14 +50,20 @@ def fork(tmp_path_factory: pytest.TempPathFactory, blocks: list[Block]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cloud(fork: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+def shared_cloud(fork: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     files = ("app.yaml", "worker.yaml", "queue.yaml", "index.yaml")
     with LocalCloud(files, root=fork, data=tmp_path_factory.mktemp("data")) as cloud:
         yield cloud
 
 
+@pytest.fixture
+def cloud(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
+    with shared_cloud.for_one_test() as cloud:
+        yield cloud
+
+
 def test_the_handler_is_about_twenty_lines(blocks: list[Block]) -> None:
-    [handler] = [block for block in blocks if block.path == "worker/note_reading.py"]
+    [handler] = [block for block in blocks if block.path == "worker/note_values.py"]
     lines = handler.text.partition("class NoteReadingHandler")[2].splitlines()
 
     assert len([line for line in lines if line.strip()]) <= 25
@@ -71,7 +77,7 @@ def test_its_own_tests_pass_and_the_yaml_files_are_in_order(fork: Path, blocks: 
 
 
 def test_its_code_is_in_the_projects_format(fork: Path) -> None:
-    files = ["worker/note_reading.py", "worker/application.py", "tests/worker/test_note_reading.py"]
+    files = ["worker/note_values.py", "worker/application.py", "tests/worker/test_note_values.py"]
     for command in (["check"], ["format", "--check"]):
         subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", *files], cwd=fork, check=True)
 

@@ -23,8 +23,16 @@ class Stack:
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
-        self.proof = Proof(cloud.datastore_address)
+        self._proof_at = ""
         self._pool = ThreadPoolExecutor(4)
+
+    @property
+    def proof(self) -> Proof:
+        """Of what the cloud holds that runs now: one may have taken another's place."""
+        if self._proof_at != self.cloud.datastore_address:
+            self._proof_at = self.cloud.datastore_address
+            self._proof = Proof(self._proof_at)
+        return self._proof
 
     def counters(self, count: int = 1) -> tuple[str, ...]:
         """Names that no other test uses."""
@@ -70,8 +78,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(autouse=True)
 def unspoiled(stack: Stack) -> Iterator[None]:
-    yield
-    stack.cloud.clear_faults()
+    with stack.cloud.for_one_test():
+        yield
 
 
 Report = Callable[[], int]

@@ -173,7 +173,31 @@ def test_names_of_this_machine_are_local(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["", "example.com", "localhost.example.com", "127.0.0.1.nip.io", "evil-dot-x.com", "notlocalhost"]
+    "host",
+    [
+        "",
+        "example.com",
+        "localhost.example.com",
+        "127.0.0.1.nip.io",
+        "evil-dot-x.com",
+        "notlocalhost",
+        "localhost:x@evil.example",
+        "localhost:",
+        "localhost:80:80",
+        "localhost:99999",
+        "localhost@evil.example",
+        "[::1].evil.example",
+        "[::1]evil.example:80",
+        "[::1",
+        "localhost/",
+        "localhost evil",
+        "localhost\t",
+        "localhost,evil",
+        "evil.example#.localhost",
+        "evil.example/.localhost",
+        "evil\uff0f.localhost",
+        "x.appspot.com:a",
+    ],
 )
 def test_all_other_names_are_not(host: str) -> None:
     assert not is_local_name(host)

@@ -12,8 +12,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from counters import reading
-from counters.database import Database
+from counters import values
+from pushtasks.database import Database
 from tests.conftest import PROJECT
 from worker.application import create_application
 
@@ -31,7 +31,7 @@ class WorkerClient:
     """Sends requests as the queue, an administrator or an outsider would. The app is checked against WSGI."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        self._application, self.process = create_application(environ)
+        self._application, self.worker = create_application(environ)
 
     def request(self, path: str, method: str = "POST", **how: Any) -> Answer:
         body: bytes = how.pop("body", b"")
@@ -82,7 +82,7 @@ def worker(database: Database) -> WorkerClient:
 def value(database: Database, name: str) -> Callable[[], int | None]:
     def value_now() -> int | None:
         with database.context():
-            counter = reading.counter(database, name)
+            counter = values.counter(database, name)
         return counter.value if counter else None
 
     return value_now

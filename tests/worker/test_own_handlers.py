@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from google.cloud import ndb
 
-from counters.applying import Applier, Work
-from counters.database import Database
-from counters.increments import InvalidPayload
-from counters.models import RejectedTask, TaskRecord
-from counters.settings import Settings
-from counters.tasks import DatastoreUnavailable, Outcome, TaskInfo
 from localcloud.testing import FaultyProxy
+from pushtasks.applier import Applier, Work
+from pushtasks.database import Database
+from pushtasks.delivery import Delivery, Outcome
+from pushtasks.entities import KeptTask, TaskRecord
+from pushtasks.errors import DatastoreUnavailable, Rejected
+from pushtasks.settings import Settings
+from pushtasks.web.task_handler import TaskHandler
+from pushtasks.worker import Worker
 from tests.conftest import PROJECT
 from tests.worker.conftest import ON_APP_ENGINE
-from worker.process import WorkerProcess
-from worker.task_handler import TaskHandler
 
 
 class Seat(ndb.Model):
@@ -30,13 +30,13 @@ class SellSeatHandler(TaskHandler):
     name = "sell-seat"
 
     @classmethod
-    def parse(cls, task: TaskInfo) -> str:
+    def parse(cls, task: Delivery) -> str:
         return task.body.decode()
 
     @classmethod
-    def apply(cls, seat: str, task: TaskInfo) -> Iterable[ndb.Model]:
+    def apply(cls, seat: str, task: Delivery) -> Iterable[ndb.Model]:
         if ndb.Key(Seat, seat).get():
-            raise InvalidPayload("seat", seat, "one that is not sold")
+            raise Rejected("seat", seat, "one that is not sold")
         return [Seat(id=seat)]
 
 
@@ -44,7 +44,7 @@ class SellSeatsTogether(SellSeatHandler):
     most_grouped = 10
 
     @classmethod
-    def work(cls, process: WorkerProcess) -> Work[Any]:
+    def work(cls, process: Worker) -> Work[Any]:
         class Together:
             name = cls.name
             parse = staticmethod(cls.parse)
@@ -55,7 +55,7 @@ class SellSeatsTogether(SellSeatHandler):
                 return [ndb.Key(Seat, seat) for seat in seats]
 
             def apply(
-                self, seats: Sequence[str], tasks: Sequence[TaskInfo], now: datetime
+                self, seats: Sequence[str], tasks: Sequence[Delivery], now: datetime
             ) -> Iterable[ndb.Model]:
                 pairs = zip(seats, tasks, strict=True)
                 return [sold for seat, task in pairs for sold in SellSeatHandler.apply(seat, task)]
@@ -66,17 +66,17 @@ class SellSeatsTogether(SellSeatHandler):
         return Together()
 
 
-def sale(seat: str, name: str) -> TaskInfo:
-    return TaskInfo(name=name, queue="sales", path="/sell-seat", body=seat.encode())
+def sale(seat: str, name: str) -> Delivery:
+    return Delivery(name=name, queue="sales", path="/sell-seat", body=seat.encode())
 
 
 @pytest.fixture
-def process(database: Database) -> WorkerProcess:
-    return WorkerProcess(Settings.read(ON_APP_ENGINE), [SellSeatHandler])
+def process(database: Database) -> Worker:
+    return Worker(Settings.read(ON_APP_ENGINE), [SellSeatHandler])
 
 
 def test_a_task_that_what_is_stored_forbids_is_kept_for_a_person(
-    process: WorkerProcess, database: Database, name: str
+    process: Worker, database: Database, name: str
 ) -> None:
     outcomes = [
         process.deliver("sell-seat", sale(name, f"{buyer}-{name}"))
@@ -86,19 +86,19 @@ def test_a_task_that_what_is_stored_forbids_is_kept_for_a_person(
     assert outcomes == [Outcome.APPLIED, Outcome.REJECTED, Outcome.DUPLICATE, Outcome.DUPLICATE]
     with database.context():
         record = TaskRecord.key_of("sell-seat", f"late-{name}").get()
-        kept = ndb.Key(RejectedTask, record.key.id()).get()
+        kept = ndb.Key(KeptTask, record.key.id()).get()
     assert (record.outcome, kept.state) == ("rejected", "kept")
     assert kept.reason == "seat: expected one that is not sold"
 
 
 def test_of_a_group_only_the_forbidden_task_is_rejected(
-    process: WorkerProcess, database: Database, name: str
+    process: Worker, database: Database, name: str
 ) -> None:
     applier = Applier(SellSeatsTogether.work(process), database, process.settings, process.slot)
     taken, free = (applier.receive(sale(f"{seat}-{name}", f"{seat}-{name}")) for seat in ("taken", "free"))
     process.deliver("sell-seat", sale(f"taken-{name}", f"before-{name}"))
 
-    with pytest.raises(InvalidPayload):
+    with pytest.raises(Rejected):
         applier.apply([taken, free])
 
     # What the committer does with a group that fails:

@@ -26,7 +26,7 @@ def test_one_thread_runs_no_connection_is_open_and_the_application_is_not_there_
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert {"google.cloud.ndb", "grpc", "webapp2"} <= set(found["modules"])
-    ours = {name for name in found["modules"] if name.split(".")[0] in ("counters", "worker")}
-    assert ours == {"counters", "counters.settings", "worker", "worker.preloading"}
+    ours = {name for name in found["modules"] if name.split(".")[0] in ("counters", "pushtasks", "worker")}
+    assert ours == {"pushtasks", "pushtasks.settings", "worker", "worker.preloading"}
     assert not [target for target in found["targets"] if target.startswith("socket:")]
     assert found["threads"] == 1

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from google.appengine.api import appinfo
 
-from counters import reading
-from counters.database import Database
+from counters import values
 from localcloud.testing import FaultyProxy
 from localcloud.testing.waiting import wait_until
+from pushtasks.database import Database
 from tests.conftest import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,7 +107,7 @@ def test_on_sigterm_what_was_taken_in_is_finished(
     assert "Worker exiting" in output
     assert "Logging error" not in output
     with database.context():
-        value = reading.counter(database, name)
+        value = values.counter(database, name)
     assert set(statuses) <= {200, 500, 0}
     assert statuses.count(200) > 0
     assert value is not None

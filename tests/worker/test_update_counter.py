@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import encodings
 from collections.abc import Callable
 
 import pytest
 from google.cloud import ndb
+from google.cloud.ndb import _datastore_api
 
-from counters.database import Database
-from counters.models import RejectedTask, TaskRecord
 from localcloud.testing import FaultyProxy
+from pushtasks.database import Database
+from pushtasks.entities import KeptTask, TaskRecord
 from tests.conftest import PROJECT
 from tests.worker.conftest import WorkerClient
-from worker.task_handler import TaskHandler
 
 Value = Callable[[], int | None]
 
@@ -87,7 +88,7 @@ def test_what_webapp2_would_answer_500_is_kept_as_rejected_and_answered_2xx(
     assert (first.status_int, first.text) == (200, "rejected\n")
     assert (second.status_int, second.text) == (200, "duplicate\n")
     with database.context():
-        kept = ndb.Key(RejectedTask, TaskRecord.key_of(handler, name).id()).get()
+        kept = ndb.Key(KeptTask, TaskRecord.key_of(handler, name).id()).get()
         assert kept.payload == body
         assert kept.headers["x-appengine-taskname"] == name
 
@@ -103,15 +104,6 @@ def test_a_body_that_was_cut_short_is_delivered_again_and_never_applied(
     assert cut.status_int == 500
     assert (again.status_int, again.text) == (200, "applied\n")
     assert value() == 75
-
-
-def test_a_handler_that_groups_must_say_how_many_tasks_are_applied_together(worker: WorkerClient) -> None:
-    class Careless(TaskHandler):
-        name = "careless"
-        most_grouped = 2
-
-    with pytest.raises(TypeError, match="needs Work of its own"):
-        Careless.work(worker.process)
 
 
 def test_an_outsider_gets_nothing_applied(worker: WorkerClient, value: Value, name: str) -> None:
@@ -244,7 +236,7 @@ def test_contention_is_answered_500_so_that_this_task_alone_backs_off(
 def test_when_shutting_down_new_tasks_are_refused_with_500(
     worker: WorkerClient, value: Value, name: str
 ) -> None:
-    worker.process.close()
+    worker.worker.close()
 
     answer = worker.deliver(f"/update-counter?counter={name}&amount=7")
 
@@ -260,3 +252,62 @@ def test_warm_up_answers_even_when_datastore_is_away(
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", "127.0.0.1:1")
     lonely = WorkerClient({"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"})
     assert lonely.request("/_ah/warmup", "GET").status_int == 200
+
+
+def test_a_commit_that_leaves_out_what_went_past_ndb_is_no_success(
+    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a release of google-cloud-ndb skipped the commit, or sent it by another way."""
+    path = f"/update-counter?counter={name}&amount=7"
+    assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
+
+    def skip(transaction: bytes, **how: object) -> object:
+        return _datastore_api.rollback(transaction)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_datastore_api, "commit", skip)
+        assert worker.deliver(path, task=name).status_int == 500
+
+    assert value() == 7
+    assert worker.deliver(path, task=name, retry_count=1).text == "applied\n"
+    assert value() == 14
+
+
+def test_a_commit_of_another_transaction_does_not_take_what_went_past_ndb_along(
+    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/update-counter?counter={name}&amount=7"
+    assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
+    commit = _datastore_api.commit
+
+    def commit_another(transaction: bytes, **how: object) -> object:
+        return commit(b"another", **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_datastore_api, "commit", commit_another)
+        assert worker.deliver(path, task=name).status_int == 500
+
+    assert value() == 7
+
+
+@pytest.mark.parametrize("parameter", ["charset={}", "boundary*={}''b", "boundary=b"])
+def test_charsets_that_a_request_names_are_not_looked_up(
+    worker: WorkerClient, name: str, parameter: str
+) -> None:
+    """Python keeps every name that it was ever asked for."""
+    before = set(encodings._cache)
+    body = f"--b\r\nContent-Disposition: form-data; name*={name}''x\r\n\r\n1\r\n--b--\r\n".encode()
+    for kind in (
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "text/plain",
+    ):
+        content_type = f"{kind}; {parameter.format(name)}"
+        assert worker.deliver(body=body, content_type=content_type).status_int == 200
+        for path in ("/update-counter", "/nowhere", "/_ah/warmup", "/update-counter\xff"):
+            outsider = worker.request(path, body=body, headers={"Content-Type": content_type})
+            assert outsider.status_int in (403, 404, 405)
+        by_hand = {**ADMIN, **FORM, "Content-Type": content_type}
+        worker.request("/update-counter", body=body, headers=by_hand)
+    assert set(encodings._cache) == before

@@ -116,6 +116,24 @@ def test_a_job_that_never_answers_ends_with_its_deadline() -> None:
     assert "deadline" in last.reason
 
 
+def test_a_job_waits_for_an_instance_that_is_just_starting() -> None:
+    nobody = Outcome(None, "no connection", is_unsent=True)
+    world = World(a_job("every 10 minutes"), outcomes=[nobody, nobody, OK])
+
+    world.came_until(11 * 60)
+    last = world.scheduler.entries[0].last
+    assert last is not None
+    assert last.succeeded
+    assert last.attempts == 1
+
+
+def test_a_job_without_an_instance_fails_after_ten_seconds() -> None:
+    world = World(a_job("every 10 minutes"), outcomes=[Outcome(None, "no connection", is_unsent=True)])
+
+    assert world.came_until(11 * 60)[-1] == pytest.approx(10 + 10 / 60)
+    assert world.log == ["cron /tick attempt 1 failed: no connection"]
+
+
 def test_a_job_runs_by_hand_but_not_twice_at_once() -> None:
     world = World(a_job("every 24 hours"), takes_seconds=5)
 

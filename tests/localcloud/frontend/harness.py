@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TypeVar
 import uvloop
 
 from localcloud.frontend.balancing import Balancer
+from localcloud.frontend.connections import Connections
 from localcloud.frontend.gateway import Gateway
 from localcloud.frontend.headers import RequestHeaders
 from localcloud.frontend.identity import COOKIE_NAME, Sessions, User
@@ -53,6 +55,8 @@ class FakeInstance:
     """Answers with `answer(request)`; None: closes the connection without a word."""
 
     answer: Callable[[Received], Awaitable[bytes | None]] | None = None
+    # Answers before it has read the body, and closes the connection a little later.
+    answer_early: Callable[[Received], Awaitable[bytes | None]] | None = None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -72,6 +76,10 @@ class FakeInstance:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 request = Received(head[:-4], b"")
+                if self.answer_early is not None:
+                    writer.write(await self.answer_early(request) or b"")
+                    await asyncio.sleep(0.05)
+                    break
                 length = request.values("Content-Length")
                 request.body = await reader.readexactly(int(length[0])) if length else b""
                 self.received.append(request)
@@ -100,6 +108,8 @@ class FrontEnd:
         pending_seconds: float = 1.0,
         answer_seconds: float = 5.0,
         allows_any_host: bool = False,
+        most_connections: int = 100,
+        most_held_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self.instances = {
             name: [FakeInstance() for _ in range((instances or {}).get(name, 1))] for name in routes.services
@@ -114,6 +124,14 @@ class FrontEnd:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: Server | None = None
+        self.log: list[str] = []
+        self._seconds_later = 0.0
+        self.connections = Connections(
+            most_connections,
+            most_held_bytes,
+            log=self.log.append,
+            clock=lambda: time.monotonic() + self._seconds_later,
+        )
 
     def __enter__(self) -> FrontEnd:
         self._thread.start()
@@ -131,6 +149,16 @@ class FrontEnd:
             return await what
 
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result(20)
+
+    def let_pass(self, seconds: float) -> None:
+        """The front end's clock goes on by so much; then it looks for connections that wait for too long."""
+
+        async def close_idle() -> None:
+            self._seconds_later += seconds
+            assert self._server is not None
+            self._server.close_idle()
+
+        self.run(close_idle())
 
     def instance(self, service: str = "default", number: int = 0) -> FakeInstance:
         return self.instances[service][number]
@@ -194,7 +222,7 @@ class FrontEnd:
             log_folder=self._folder / "logs",
             allows_any_host=self._any_host,
         )
-        self._server = Server(self.gateway.handle)
+        self._server = Server(self.gateway.handle, self.connections)
         self.port = await self._server.start("127.0.0.1", 0)
 
     async def _stop(self) -> None:

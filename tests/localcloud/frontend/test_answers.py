@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import uvloop
 
+from localcloud.frontend.upstream import InstanceConnection
 from tests.localcloud.frontend.harness import OK, FrontEnd, Received
 
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
@@ -87,6 +90,47 @@ def test_a_post_is_never_sent_twice(front_end: FrontEnd) -> None:
     assert answer.status == 502
     assert "closed the connection without an answer" in answer.text
     assert len(front_end.instance().received) == 2
+
+
+@pytest.mark.parametrize("size", [1, 20_000, 300_000, 4_000_000])
+def test_a_refused_body_does_not_spoil_the_next_visitors_request(front_end: FrontEnd, size: int) -> None:
+    """As gunicorn does it: an answer before the body was read, and the connection closes a little later."""
+    instance = front_end.instance()
+
+    async def refuse(_: Received) -> bytes | None:
+        return response(b"", status=b"413 Content Too Large")
+
+    instance.answer_early = refuse
+    for _ in range(5):
+        assert front_end.request("POST", "/big", b"x" * size).status == 413
+        instance.answer_early = None
+        assert front_end.request("POST", "/", b"1").status == 200
+        instance.answer_early = refuse
+
+
+def test_a_large_body_is_the_last_on_its_connection_for_who_knows_whether_it_was_read(
+    front_end: FrontEnd,
+) -> None:
+    for _ in range(3):
+        assert front_end.request("POST", "/", b"x" * 20_000).status == 200
+    assert front_end.instance().connections == 3
+
+
+def test_a_kept_connection_that_was_closed_is_known_before_anything_is_sent() -> None:
+    """So a POST goes to a new one: the instance can't have read what was never sent."""
+
+    async def look() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(InstanceConnection, *listener.getsockname())
+            peer, _ = listener.accept()
+            assert connection.is_quiet()
+            peer.close()
+            assert connection.is_open  # the loop has not been told yet
+            assert not connection.is_quiet()
+            connection.close()
+
+    uvloop.run(look())
 
 
 @pytest.mark.parametrize(

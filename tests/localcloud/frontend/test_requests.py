@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import gunicorn.config
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from localcloud.frontend.headers import RequestHeaders
 from localcloud.frontend.identity import User
 from localcloud.frontend.messages import Request
+from localcloud.proxy_headers import is_proxys_word
 from tests.localcloud.frontend.harness import FrontEnd
 
 ADMIN = User("boss@example.com", is_admin=True)
@@ -176,3 +180,70 @@ def test_an_encoded_path_meets_the_same_handler_as_the_plain_one(front_end: Fron
     assert front_end.request(path="/%61dmin").status == 302
     assert front_end.request("POST", "/%61dmin/tasks", b"x").status == 302
     assert front_end.instance().received == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCRIPT_NAME",
+        "Script_Name",
+        "PATH_INFO",
+        "REMOTE_USER",
+        "X_Real_IP",
+        "X-Real_IP",
+        "Any_Thing",
+        "_",
+        "X-Real-IP",
+        "X-Forwarded-SSL",
+        "X-Forwarded-Protocol",
+        "x-forwarded-host",
+        "X-Forwarded-Anything",
+        "X-Forwarded",
+        "Forwarded",
+        "Front-End-Https",
+        "X-Scheme",
+        "X-Url-Scheme",
+        "X-Script-Name",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "Remote-User",
+        "X-Client-IP",
+        "True-Client-IP",
+        "Proxy",
+    ],
+)
+@pytest.mark.parametrize("user", [None, SOMEBODY, ADMIN])
+def test_what_a_server_takes_for_its_proxys_word_is_dropped(
+    front_end: FrontEnd, name: str, user: User | None
+) -> None:
+    assert front_end.request(headers={name: "/forged", "X-Kept": "1"}, user=user).status == 200
+    got = front_end.instance().received[0]
+    assert got.values(name) == []
+    assert got.values("X-Kept") == ["1"]
+
+
+def test_gunicorn_believes_no_other_header() -> None:
+    """Its own defaults say which headers it takes for its proxy's word; a new one would be found here."""
+    config = gunicorn.config.Config()
+    for name in (*config.secure_scheme_headers, *config.forwarder_headers):
+        assert is_proxys_word(name.lower().encode()), name
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [("/a//b", "/a/b"), ("/\\evil.example//x", "/%5Cevil.example/x"), ("//evil.example", "/evil.example"),
+     ("/\\evil.example/./x", "/%5Cevil.example/x"), ("///evil.example/..", "/")],
+)  # fmt: skip
+def test_a_path_is_made_normal_within_this_origin(front_end: FrontEnd, target: str, location: str) -> None:
+    sent = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1")
+    assert f"\r\nLocation: {location}\r\n".encode() in front_end.raw(sent)
+
+
+@pytest.mark.parametrize("host", ["localhost:x@evil.example", "[::1].evil.example", "a b", "x:1:2", "evil/"])
+def test_what_is_no_host_is_refused_even_where_any_host_may_come(
+    start_front_end: Callable[..., FrontEnd], host: str
+) -> None:
+    front_end = start_front_end(allows_any_host=True)
+    assert front_end.request(host=host).status == 400
+    assert front_end.instance().received == []
+    assert front_end.request(host="laptop.example:8080").status == 200

@@ -110,3 +110,16 @@ def test_a_file_that_upload_does_not_name_is_not_there(front_end: FrontEnd, path
 def test_a_static_file_can_only_be_read(front_end: FrontEnd) -> None:
     answer = front_end.request("POST", "/static/site.css", b"x")
     assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan " + "9" * 5000 + " 00:00:00 GMT",
+    ],
+)
+def test_a_date_that_is_none_is_overlooked(front_end: FrontEnd, date: str) -> None:
+    assert front_end.request(path="/static/site.css", headers={"If-Modified-Since": date}).status == 200

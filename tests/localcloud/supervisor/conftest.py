@@ -10,14 +10,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcloud.supervisor.guard import Guard
 from localcloud.supervisor.state import read_state
+from localcloud.testing.child import Child
 from localcloud.testing.errors import LocalCloudError
 from localcloud.testing.waiting import wait_until
 
@@ -65,17 +65,11 @@ class Run:
         self.folder = folder
         self.data = folder / "data"
         self.output_file = folder / "output.log"
-        self._guard = Guard()
+        command = [sys.executable, "-m", "localcloud", *arguments, "--data", str(self.data)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
         with self.output_file.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "localcloud", *arguments, "--data", str(self.data)],
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._guard.watch(self.process.pid)
+            self._child = Child(command, output, environment, folder)
+        self.process = self._child.process
 
     @property
     def output(self) -> str:
@@ -93,11 +87,11 @@ class Run:
             state = read_state(self.data)
             return state is not None and state["pid"] == self.process.pid and state["ready"]
 
-        wait_until(is_ready, f"readiness: {self.output}", 30.0)
+        wait_until(is_ready, f"readiness: {self.output}", 60.0)
         return self
 
     def wait_exit(self) -> int:
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def wait_for(self, text: str) -> None:
         try:
@@ -134,7 +128,7 @@ class Run:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait()
-        self._guard.close()
+        self._child.let_go()
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -148,6 +142,17 @@ def alive(pids: list[int]) -> list[int]:
         if stat.rpartition(")")[2].split()[0] not in "ZX":
             running.append(pid)
     return running
+
+
+def guards_of(owner: int) -> list[int]:
+    """The living shells that guard what `owner` has started."""
+    shells = Path(f"/proc/{owner}/task/{owner}/children").read_text().split()
+    found = []
+    for shell in shells:
+        with suppress(OSError):
+            if b"read -r sign" in Path(f"/proc/{shell}/cmdline").read_bytes():
+                found.append(int(shell))
+    return alive(found)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from localcloud.configuration import Service
 from localcloud.routing import ServiceRoutes
-from localcloud.supervisor.environment import Cloud, loopback_only, service_environment
+from localcloud.supervisor.environment import Cloud, service_environment
 
 CLOUD = Cloud(
     project="my-project",
@@ -47,24 +47,3 @@ def test_the_memory_is_the_instance_class_s(instance_class: str, memory: str) ->
 def test_a_version_in_the_file_is_the_version() -> None:
     assert service_environment(replace(SERVICE, version="v7"), CLOUD, 1, "i")["GAE_VERSION"] == "v7"
     assert service_environment(SERVICE, CLOUD, 1, "i")["GAE_VERSION"] == "20260101t120000"
-
-
-@pytest.mark.parametrize(
-    ("entrypoint", "expected"),
-    [
-        ("gunicorn --bind :$PORT main:app", "gunicorn --bind 127.0.0.1:$PORT main:app"),
-        ("gunicorn -b :${PORT} main:app", "gunicorn -b 127.0.0.1:${PORT} main:app"),
-        ("gunicorn --bind=0.0.0.0:$PORT main:app", "gunicorn --bind=127.0.0.1:$PORT main:app"),
-        ("gunicorn -b '[::]:$PORT' main:app", "gunicorn -b '127.0.0.1:$PORT' main:app"),
-        ("waitress-serve --listen=*:$PORT main:app", "waitress-serve --listen=127.0.0.1:$PORT main:app"),
-        ("gunicorn -b 127.0.0.1:$PORT main:app", "gunicorn -b 127.0.0.1:$PORT main:app"),
-        ("gunicorn -b localhost:$PORT main:app", "gunicorn -b localhost:$PORT main:app"),
-        ("gunicorn -b [::1]:$PORT main:app", "gunicorn -b [::1]:$PORT main:app"),
-        ("uvicorn main:app --port $PORT", "uvicorn main:app --port $PORT"),
-        ("serve :$PORTABLE", "serve :$PORTABLE"),
-    ],
-)
-def test_a_program_that_would_listen_everywhere_listens_on_this_machine(
-    entrypoint: str, expected: str
-) -> None:
-    assert loopback_only(entrypoint) == expected

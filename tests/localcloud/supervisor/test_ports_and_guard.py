@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from localcloud.supervisor.guard import Guard, describe_exit
+from localcloud.supervisor.leash import HAS_LEASHES, gated
 from localcloud.supervisor.ports import FreePorts, PortTakenError, is_free, require_free
 from localcloud.supervisor.state import DataFolder, FolderInUseError, read_state
 from localcloud.testing.waiting import wait_until
-from tests.localcloud.supervisor.conftest import ROOT, alive
+from tests.localcloud.supervisor.conftest import ROOT, alive, guards_of
 
 HOST = "127.0.0.1"
 
@@ -90,15 +91,69 @@ def test_a_guard_kills_what_it_watches_when_its_owner_is_killed() -> None:
     wait_until(lambda: not alive([pid]), "the end of the child")
 
 
-def test_a_guard_that_was_killed_is_replaced() -> None:
-    guard = Guard()
+@pytest.mark.parametrize("shells", [1, 2])
+def test_a_guard_that_was_killed_is_replaced(shells: int) -> None:
+    guard = Guard(shells)
     first, second = sleeper(), sleeper()
     guard.watch(first.pid)
-    guard._shell.kill()
-    guard._shell.wait()
+    for shell in guards_of(os.getpid()):
+        os.kill(shell, signal.SIGKILL)
+    wait_until(lambda: not guards_of(os.getpid()), "the end of the guard")
+    guard.renew()
+    wait_until(lambda: len(guards_of(os.getpid())) == shells, "another guard")
     guard.watch(second.pid)
     guard.close()
     assert (first.wait(10), second.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
+
+
+def test_with_two_guards_one_may_be_killed_right_before_the_owner() -> None:
+    """As it is where the system has no leashes."""
+    program = (
+        "import subprocess, time\n"
+        "from localcloud.supervisor.guard import Guard\n"
+        "guard = Guard(2)\n"
+        "child = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        "guard.watch(child.pid)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(300)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        wait_until(lambda: len(guards_of(owner.pid)) == 2, "both guards")
+        os.kill(guards_of(owner.pid)[0], signal.SIGKILL)
+        owner.kill()
+    wait_until(lambda: not alive([pid]), "the end of the child")
+
+
+@pytest.mark.skipif(not HAS_LEASHES, reason="this system has no leashes")
+def test_a_leash_ends_a_child_and_its_children_with_their_owner_without_any_guard() -> None:
+    program = (
+        "import subprocess, time\n"
+        "from localcloud.supervisor.leash import OPEN_GATE, Leash, gated\n"
+        "leash = Leash()\n"
+        "command = gated(['/bin/sh', '-c', 'sleep 300 & echo $! $$; exec sleep 300'])\n"
+        "child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,\n"
+        "    start_new_session=True, pass_fds=[leash.end])\n"
+        "leash.tie(child.pid)\n"
+        "child.stdin.write(OPEN_GATE)\n"
+        "child.stdin.close()\n"
+        "print(child.stdout.readline().decode(), end='', flush=True)\n"
+        "time.sleep(300)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        assert alive(pids) == pids
+        owner.kill()
+    wait_until(lambda: not alive(pids), "the end of the child and its child")
+
+
+def test_a_child_whose_owner_is_gone_before_it_began_does_nothing() -> None:
+    done = subprocess.run(
+        gated(["echo", "begun"]), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_an_exit_is_told_in_words() -> None:

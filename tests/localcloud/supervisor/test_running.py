@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.supervisor.listening import draw_address
 from localcloud.supervisor.options import parse
+from localcloud.supervisor.ports import is_listening
+from localcloud.supervisor.state import read_state
 from localcloud.testing.waiting import wait_until
 from tests.localcloud.supervisor.conftest import SERVICE, Run, alive
 
@@ -159,7 +162,7 @@ def test_a_signal_stops_everything_with_status_0(run: Start, number: signal.Sign
     began = time.monotonic()
     running.process.send_signal(number)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive(pids) == []
     assert not (running.data / "state.json").exists()
     assert "Traceback" not in running.output
@@ -182,7 +185,7 @@ def test_a_second_ctrl_c_ends_even_what_does_not_listen(run: Start, folder: Path
     began = time.monotonic()
     running.process.send_signal(signal.SIGINT)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive(pids) == []
 
 
@@ -210,7 +213,7 @@ def test_what_a_service_has_started_ends_with_it(run: Start, folder: Path, tmp_p
     began = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     assert running.wait_exit() == 0
-    assert time.monotonic() - began < 6  # 8 s are allowed to what does not stop
+    assert time.monotonic() - began < 8  # so long is waited for what does not stop
     assert alive([pid]) == []
 
 
@@ -307,7 +310,8 @@ def test_a_changed_yaml_file_is_taken_over_by_service_and_front_end(run: Start, 
     file.write_text(file.read_text().replace("FROM_FILE: file", "FROM_FILE: changed") + handlers)
     running.wait_for("app.yaml changed: starting default again.")
     wait_until(lambda: running.get("/")[0] == 404, "the new handlers")
-    wait_until(lambda: running.environment()["FROM_FILE"] == "changed", "the new variable")
+    # A request that is with the old instance when it stops has no answer.
+    wait_until(lambda: '"FROM_FILE": "changed"' in running.get("/env")[1], "the new variable")
 
 
 def test_a_changed_queue_file_is_taken_over(run: Start, folder: Path) -> None:
@@ -315,6 +319,19 @@ def test_a_changed_queue_file_is_taken_over(run: Start, folder: Path) -> None:
     running = run("app.yaml", "queue.yaml").wait_ready()
     (folder / "queue.yaml").write_text("queue:\n- name: more\n  rate: 1/s\n")
     running.wait_for("queue.yaml changed: starting default again.")
+
+
+def test_a_changed_included_file_is_taken_over(run: Start, folder: Path) -> None:
+    (folder / "more.yaml").write_text("env_variables: {INCLUDED: first}\n")
+    with (folder / "app.yaml").open("a") as file:
+        file.write("includes: [more.yaml]\n")
+    running = run("app.yaml").wait_ready()
+    (folder / "more.yaml").write_text(
+        "env_variables: {INCLUDED: second}\nhandlers:\n- {url: /env, script: auto}\n"
+    )
+    running.wait_for("more.yaml changed: starting default again.")
+    wait_until(lambda: running.get("/")[0] == 404, "the new handlers")
+    wait_until(lambda: running.environment()["INCLUDED"] == "second", "the new variable")
 
 
 def test_a_mistake_in_a_changed_yaml_file_changes_nothing(run: Start, folder: Path) -> None:
@@ -429,3 +446,53 @@ def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[
     for option in ("--host", "--port", "--data", "--project", "--region", "--instances", "--datastore-port"):
         help_text = text.partition(f"\n  {option} ")[2].partition("\n  --")[0]
         assert "default" in help_text, option
+
+
+def test_the_front_end_opens_its_port_when_everything_is_ready(run: Start, folder: Path) -> None:
+    """Who comes early finds nobody there; who finds somebody gets an answer of the service."""
+    gate = folder / "gate"
+    program = (folder / "main.py").read_text()
+    (folder / "main.py").write_text(
+        f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n{program}"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    running = run("app.yaml", "worker.yaml", "--port", str(port))
+    wait_until(
+        lambda: (
+            read_state(running.data)
+            and all(running.state["processes"][one]["pid"] for one in ("default", "worker"))
+        ),
+        "both services",
+    )
+    assert not running.state["ready"]
+    assert not is_listening("127.0.0.1", port)
+    gate.touch()
+    wait_until(lambda: is_listening("127.0.0.1", port), "the front end")
+    assert running.get("/", "worker") == (200, "first")
+    running.wait_ready()
+
+
+def test_an_instance_that_takes_its_address_from_the_entrypoint_is_out_of_a_browsers_reach(
+    run: Start, folder: Path
+) -> None:
+    (folder / "app.yaml").write_text(SERVICE.format(name="default", entrypoint="gunicorn -b :$PORT main:app"))
+    running = run("app.yaml").wait_ready()
+    url = running.state["services"]["default"]["instances"][0]["url"]
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    if host == "127.0.0.1":
+        pytest.skip("this system has one loopback address")
+    assert is_listening(host, int(port))
+    assert not is_listening("127.0.0.1", int(port))
+    assert running.get("/") == (200, "first")
+    assert "past the front end" not in running.output
+    (folder / "app.yaml").write_text(SERVICE.format(name="default", entrypoint=f"{sys.executable} main.py"))
+    running.wait_for("app.yaml changed where default listens: stop and start to follow.")
+
+
+def test_an_entrypoint_that_chooses_its_address_itself_is_named(run: Start) -> None:
+    running = run("app.yaml", "worker.yaml").wait_ready()
+    running.wait_for("Ctrl-C stops everything.")
+    is_private = draw_address() != "127.0.0.1"
+    line = "may reach default, worker past the front end: the entrypoint does not say where to listen."
+    assert (line in running.output) == is_private

@@ -43,7 +43,7 @@ class Handler:
     requests: list[Request] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
         handler = self
 
         class Answering(BaseHTTPRequestHandler):
@@ -68,7 +68,7 @@ class Handler:
             daemon_threads = True
             request_queue_size = 500  # as gunicorn: many connections come at once
 
-        self._server = Server(("127.0.0.1", 0), Answering)
+        self._server = Server(("127.0.0.1", port), Answering)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 

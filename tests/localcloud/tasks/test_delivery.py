@@ -129,6 +129,7 @@ def test_tasks_come_from_the_queues_address_as_plain_http(
     client: Client, server: TasksServer, queue: str, handler: Handler
 ) -> None:
     got = deliver(client, server, queue, handler, **app_engine())
+    assert got.headers["host"] == handler.url.replace("http://127.0.0.1", "localhost")
     assert got.headers["x-appengine-user-ip"] == "0.1.0.2"
     assert got.headers["x-forwarded-for"] == "0.1.0.2"
     assert got.headers["x-forwarded-proto"] == "http"
@@ -156,6 +157,12 @@ def test_nothing_that_a_creator_forges_gets_through(
         "Transfer-Encoding": "chunked",
         "Connection": "forged",
         "X-Forwarded-For": "forged",
+        "X-Forwarded-SSL": "forged",
+        "X-Forwarded-Protocol": "forged",
+        "X-Real-IP": "forged",
+        "SCRIPT_NAME": "forged",
+        "PATH_INFO": "forged",
+        "X_Mine": "forged",
     }
     got = deliver(client, server, queue, handler, **app_engine(headers=forged, body=b"x"))
     assert "forged" not in got.headers.values()
@@ -323,9 +330,10 @@ def test_without_any_target_the_attempt_fails_and_the_log_says_why(start_server:
             parent=f"{server.location_name}/queues/q",
             task={**app_engine(), "retry_config": {"max_attempts": 1}},
         )
-    server.wait_idle()
+    (given_up,) = server.wait_idle()
     assert "there is no target for the service 'default'" in lines[0]
-    assert "GIVEN UP" in lines[0]
+    assert lines[0] == f"{given_up}; GIVEN UP, the task is deleted"
+    assert server.wait_idle() == []
 
 
 def test_instances_share_the_work_the_least_busy_first(

@@ -1,0 +1,60 @@
+"""The audit trail: what administrators did, and what came of it. Every function needs a context."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from google.cloud import ndb
+
+from pushtasks.database import Database
+from pushtasks.entities import AdminAction
+
+_END_OF_TIME_US = 10**17
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that somebody did: to what, to how many, and what came of it."""
+
+    id: str
+    at: datetime
+    who: str
+    action: str
+    target: str
+    count: int
+    result: str
+
+
+def record(
+    database: Database, now: datetime, who: str, action: str, target: str, count: int, result: str
+) -> str:
+    """Add to the trail; the new entry's id. Ids sort newest first, so that listing needs no index."""
+    left_us = _END_OF_TIME_US - int(now.timestamp() * 1_000_000)
+    entry_id = f"{left_us:017d}-{secrets.token_hex(4)}"
+    database.put(
+        AdminAction(id=entry_id, at=now, who=who, action=action, target=target, count=count, result=result)
+    )
+    return entry_id
+
+
+def latest(database: Database, size: int = 20) -> list[Action]:
+    """The newest entries, newest first."""
+    return [
+        _action(entity) for entity in database.run_query(AdminAction.query().order(AdminAction._key), size)
+    ]
+
+
+def find(database: Database, entry_id: str) -> Action | None:
+    """One entry; None if there is none of that id."""
+    if not 1 <= len(entry_id) <= 100 or not entry_id.isascii():
+        return None
+    [entity] = database.get([ndb.Key(AdminAction, entry_id)])
+    return _action(entity) if entity is not None else None
+
+
+def _action(entity: AdminAction) -> Action:
+    return Action(
+        entity.key.id(), entity.at, entity.who, entity.action, entity.target, entity.count, entity.result
+    )

@@ -1,0 +1,59 @@
+"""A value that is expensive to fetch: fetched now and then, and not by whoever waits for a page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Refreshed(Generic[T]):
+    """Gives the last value at once, and has a newer one fetched behind the scenes when it is too old.
+
+    Only the first caller, and the first one after `forget`, waits for the value. Threads may share it.
+    """
+
+    def __init__(
+        self, fetch: Callable[[], T], life_s: float, clock_s: Callable[[], float] = monotonic
+    ) -> None:
+        self._fetch = fetch
+        self._life_s = life_s
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._fetching = threading.Lock()
+        self._value: T | None = None
+        self._fetched_at_s = float("-inf")
+
+    def get(self) -> T:
+        """The value. Raises what fetching raises, if there is no earlier value to give."""
+        with self._lock:
+            value, age_s = self._value, self._clock_s() - self._fetched_at_s
+        if value is None:
+            with self._fetching:
+                value = self._value
+                return value if value is not None else self._renew()
+        if age_s > self._life_s and self._fetching.acquire(blocking=False):
+            threading.Thread(target=self._renew_behind, daemon=True).start()
+        return value
+
+    def forget(self) -> None:
+        """What was fetched is out of date: the next caller waits for a new value."""
+        with self._lock:
+            self._value = None
+
+    def _renew(self) -> T:
+        value = self._fetch()
+        with self._lock:
+            self._value, self._fetched_at_s = value, self._clock_s()
+        return value
+
+    def _renew_behind(self) -> None:
+        try:
+            self._renew()
+        except Exception:  # noqa: BLE001 - the next caller fetches it itself, and gets the error
+            self.forget()
+        finally:
+            self._fetching.release()

@@ -1,0 +1,1 @@
+"""What a webapp2 application needs to serve tasks and pages."""

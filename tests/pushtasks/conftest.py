@@ -1,0 +1,47 @@
+"""A worker with kinds of task of the tests' own, on a real Datastore, with the fast path and without."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from counters.settings import CounterSettings
+from pushtasks.delivery import Delivery
+from pushtasks.task import Task
+from pushtasks.worker import Worker
+from tests.conftest import StandingClock
+
+MakeWorker = Callable[..., Worker]
+
+
+@pytest.fixture(params=["on", "off"])
+def fast_path(request: pytest.FixtureRequest) -> str:
+    """The fast path past ndb, both ways: whatever holds with it must hold without."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_worker(
+    datastore_address: str,
+    settings: CounterSettings,
+    clock: StandingClock,
+    fast_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> MakeWorker:
+    monkeypatch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
+
+    def make(*declared: type[Task[Any]], **changed: Any) -> Worker:
+        own = replace(settings, fast_path_switch=fast_path, **changed)
+        return Worker(own, declared, clock=clock)
+
+    return make
+
+
+def delivery_of(body: bytes = b"{}", **about: Any) -> Delivery:
+    about.setdefault("name", secrets.token_hex(8))
+    about.setdefault("content_type", "application/json")
+    return Delivery(queue="q", body=body, **about)
