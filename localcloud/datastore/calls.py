@@ -19,10 +19,10 @@ def call(service: Service, name: str, method: Method, request: bytes, is_wanted:
         return method(request, is_wanted)
     except Refused:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence
         trouble = service.file_trouble(error)
         if trouble is not None:
-            raise Refused(grpc.StatusCode.UNAVAILABLE, trouble) from error
+            raise Refused(grpc.StatusCode.UNAVAILABLE, trouble) from None
         _log.exception("%s failed", name)
         message = f"localcloud.datastore has a bug: see its log about {name}."
         raise Refused(grpc.StatusCode.INTERNAL, message) from None

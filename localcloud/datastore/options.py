@@ -8,9 +8,7 @@ from pathlib import Path
 
 from localcloud.command_line import OneLineParser
 
-DESCRIPTION = (
-    "A local Datastore: google.datastore.v1 over gRPC, for anything that honours DATASTORE_EMULATOR_HOST."
-)
+DESCRIPTION = "A local Datastore, over gRPC and HTTP, for anything that honours DATASTORE_EMULATOR_HOST."
 CONCURRENCY = ("pessimistic", "optimistic", "optimistic-with-entity-groups")
 
 
@@ -24,7 +22,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         type=port,
         default=None,
         metavar="N",
-        help="health check, counts and reset over HTTP; 0 picks a free port (off)",
+        help="the API over HTTP/1.1, health check, counts and reset; 0 picks a free port (off)",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", type=Path, metavar="FILE", help="keep everything in this SQLite file")

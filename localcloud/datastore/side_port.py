@@ -114,16 +114,17 @@ class _Handler(BaseHTTPRequestHandler):
             content_type = self.headers.get("Content-Type", "")
             self._answer(self.api.answer(self.path, content_type, content, self._is_connected))
         elif self.path == "/reset":
-            # The official emulators reset themselves at POST /reset, too.
-            try:
-                self.datastore.reset()
-            except sqlite3.Error as error:
-                trouble = self.datastore.file_trouble(error) or f"The reset failed: {error}."
-                self._answer(_text(503, trouble))
-                return
-            self._answer(_text(200, "Ok"))
+            self._answer(self._reset())
         else:
             self._answer(_text(404, _NOTHING_HERE))
+
+    def _reset(self) -> Answer:
+        """The official emulators reset themselves at POST /reset, too."""
+        try:
+            self.datastore.reset()
+        except sqlite3.Error as error:
+            return _text(503, self.datastore.file_trouble(error) or f"The reset failed: {error}.")
+        return _text(200, "Ok")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: these requests are not worth a line."""

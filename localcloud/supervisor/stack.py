@@ -282,6 +282,11 @@ class Stack:
         rows.append(("console", commands.console_url))
         rows.append(("Datastore", f"export DATASTORE_EMULATOR_HOST={commands.datastore_address}"))
         rows.append(("Cloud Tasks", f"export CLOUD_TASKS_EMULATOR_HOST={commands.tasks_address}"))
+        # For clients that do not speak gRPC.
+        http = {"Datastore": commands.datastore_http, "Cloud Tasks": commands.tasks_http}
+        addresses = [f"{name} {address}" for name, address in http.items() if address is not None]
+        if addresses:
+            rows.append(("over HTTP", ", ".join(addresses)))
         rows.append(("project", f"export GOOGLE_CLOUD_PROJECT={self.options.project}"))
         rows.append(("data, logs", f"{self._folder.path} (logs/NAME.log)"))
         width = max(len(name) for name, _ in rows)

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from localcloud.tasks.messages import CreateTaskRequest, Message, Task
 
 # Where Firebase's emulator of functions listens unless told otherwise, and its paths.
+# We differ: Firebase's emulator of Cloud Tasks learns the address from the emulator of functions.
 _FUNCTION_URL = "http://127.0.0.1:5001/{project}/{location}/{function}"
 
 

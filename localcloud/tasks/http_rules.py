@@ -21,6 +21,7 @@ _QUEUE = f"{_LOCATION}/queues/*"
 _TASK = f"{_QUEUE}/tasks/*"
 _WHOLE = "*"
 # What any Google API takes, about the call and not part of the request.
+# We differ: they are taken without effect, but for `alt` and `$alt`; `fields` selects nothing.
 _SYSTEM_PARAMETERS = frozenset(
     {"alt", "access_token", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"}
     | {"$alt", "$prettyPrint", "$.xgafv", "upload_protocol", "uploadType"}

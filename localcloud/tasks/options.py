@@ -48,7 +48,12 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         help="where tasks go: the instances of a service, or one address for all services; may be repeated",
     )
     parser.add_argument("--port", type=port, default=8123, help="of the gRPC API; 0 picks a free one (8123)")
-    parser.add_argument("--http-port", type=port, default=0, help="of the side port; 0 picks a free one (0)")
+    parser.add_argument(
+        "--http-port",
+        type=port,
+        default=0,
+        help="of the API over HTTP/1.1, counts and more; 0 picks a free one (0)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     storage = parser.add_mutually_exclusive_group()
     storage.add_argument("--data", type=Path, metavar="FILE", help="the SQLite file that keeps the tasks")

@@ -44,6 +44,7 @@ def test_the_services_run_and_their_addresses_are_printed(run: Start) -> None:
         "export DATASTORE_EMULATOR_HOST=127.0.0.1:1",
         "export CLOUD_TASKS_EMULATOR_HOST=127.0.0.1:2",
         "export GOOGLE_CLOUD_PROJECT=local-project",
+        f"Datastore {running.state['datastore']['http']}, Cloud Tasks {running.state['tasks']['http']}",
     ):
         assert line in running.output
 
