@@ -254,4 +254,3 @@ def test_it_tells_the_last_attempts_with_their_answers(
     assert told("queue=other") == []
     first = ask(server, "GET", "/attempts?task=slow")[1][-1]
     assert first["began_us"] <= first["ended_us"] <= first["next_us"]
-
