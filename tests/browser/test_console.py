@@ -40,7 +40,7 @@ PAGES = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def datastore(cloud: LocalCloud) -> Iterator[Datastore]:
     calls = Calls("Datastore", cloud.datastore_address)
     datastore = Datastore(calls)
