@@ -16,6 +16,8 @@ from tests.browser.conftest import Visitor
 from tests.browser.test_every_page import violations
 from tests.localcloud.console.entities import data_of, entity, key
 
+pytestmark = pytest.mark.slow
+
 WHERE = Database("local-project")
 KEY = address(key(WHERE, "Everything", "one"))
 QUEUE = "projects/local-project/locations/us-central1/queues/counter-updates-0"
