@@ -35,10 +35,15 @@ GENERIC = ("from collections import Counter as Tallies", '_metric(name, "counter
 """The same words in another meaning: of Python's library, and of Prometheus."""
 
 
+def folder_of(part: str) -> Path:
+    """localcloud is a project of its own inside this one."""
+    return (ROOT / "localcloud" / "src" if part == "localcloud" else ROOT) / part.replace(".", "/")
+
+
 def modules_of(part: str) -> list[Path]:
     """A part's modules, without those of the parts inside it."""
-    folder = ROOT / part.replace(".", "/")
-    inner = [ROOT / each.replace(".", "/") for each in MAY_IMPORT if each.startswith(f"{part}.")]
+    folder = folder_of(part)
+    inner = [folder_of(each) for each in MAY_IMPORT if each.startswith(f"{part}.")]
     return [path for path in folder.rglob("*.py") if not any(path.is_relative_to(each) for each in inner)]
 
 
@@ -102,7 +107,7 @@ def test_templates_are_written_to_be_read() -> None:
 
 @pytest.mark.parametrize("package", [*APPLICATION, "pushtasks", "localcloud"])
 def test_every_package_says_what_it_is_for(package: str) -> None:
-    assert ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
+    assert ast.get_docstring(ast.parse((folder_of(package) / "__init__.py").read_text()))
 
 
 def test_every_runtime_pin_is_exact() -> None:

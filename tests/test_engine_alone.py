@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-
 from localcloud.testing import LocalCloud
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from localcloud.testing import LocalCloud
 from playwright.sync_api import expect
 
-from localcloud.testing import LocalCloud
 from tests.browser.conftest import ADMIN, Visit, Visitor
 
 pytestmark = pytest.mark.slow

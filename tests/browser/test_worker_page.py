@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from localcloud.testing import LocalCloud
+
 from tests.browser.conftest import ADMIN, Visit
 from tests.browser.test_every_page import violations
 

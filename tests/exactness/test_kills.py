@@ -7,11 +7,11 @@ from concurrent.futures import Future
 
 import pytest
 from google.api_core.exceptions import ServiceUnavailable
+from localcloud.testing import LocalCloud
+from localcloud.testing.waiting import wait_until
 
 from bench.proof import Sums
 from bench.sending import Book
-from localcloud.testing import LocalCloud
-from localcloud.testing.waiting import wait_until
 from tests.exactness.conftest import PATIENCE_S, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from google.cloud import ndb
-
 from localcloud.testing import FaultyProxy
+
 from pushtasks.database import Database
 from pushtasks.delivery import Delivery, Outcome
 from pushtasks.entities import KeptTask, TaskRecord
