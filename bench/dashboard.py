@@ -20,10 +20,10 @@ from typing import Any
 
 import grpc
 from google.cloud.datastore_v1.types import CommitRequest
+from localcloud.testing import LocalCloud
 
 from bench import demo
 from counters import history
-from localcloud.testing import LocalCloud
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now
