@@ -23,7 +23,7 @@ from pushtasks.ring import MINUTES
 MOST_SAMPLES = 360
 """Six hours, if every minute is sampled."""
 
-_KEY = "latest"
+_ID = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,22 @@ Backlog = Mapping[str, Sequence[Sample]]
 """By queue, oldest first. Minutes in which nobody looked are missing."""
 
 
-def sampled(
-    database: Database, queues: Sequence[QueueFigures] | None, listing: Listing | None, now: datetime
-) -> Backlog:
-    """What was sampled, with this minute's sample, which is stored if there is none yet. Needs a context.
+def key() -> ndb.Key:
+    """Of the entity that has the samples."""
+    return ndb.Key(QueueSamples, _ID)
 
-    Reads one entity, and writes it at most once a minute. Queues that no longer exist are dropped.
+
+def sampled(
+    database: Database,
+    entity: QueueSamples | None,
+    queues: Sequence[QueueFigures] | None,
+    listing: Listing | None,
+    now: datetime,
+) -> Backlog:
+    """What `entity` has, with this minute's sample, which is stored if there is none yet. Needs a context.
+
+    Writes at most once a minute. Queues that no longer exist are dropped.
     """
-    [entity] = database.get([ndb.Key(QueueSamples, _KEY)])
     stored: dict[str, list[list[int]]] = _unpacked(entity.samples) if entity is not None else {}
     minute = MINUTES.period_of(now)
     newest = max((rows[-1][0] for rows in stored.values() if rows), default=None)
@@ -58,7 +66,7 @@ def sampled(
             ]
             for queue in queues
         }
-        database.put(QueueSamples(id=_KEY, samples=_packed(stored)))
+        database.put(QueueSamples(key=key(), samples=_packed(stored)))
     return {
         name: [Sample(MINUTES.starts_at(at), waiting, oldest_s) for at, waiting, oldest_s in rows]
         for name, rows in stored.items()

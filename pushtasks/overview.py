@@ -151,7 +151,7 @@ class Overviews:
         }
         kept = from_datastore.read(lambda: kept_tasks.groups(database))
         actions = from_datastore.read(lambda: admin_actions.latest(database))
-        seen = from_datastore.read(lambda: versions.seen(database))
+        stored = from_datastore.read(lambda: database.get([backlog.key(), versions.key()]))
         queues = _or_none(figures)
         retrying = self.between_retries() if queues is not None else None
         return Overview(
@@ -163,8 +163,10 @@ class Overviews:
             panels=panels,
             kept=kept,
             actions=actions,
-            versions=seen,
-            backlog=from_datastore.read(lambda: backlog.sampled(database, queues, retrying, now)),
+            versions=versions.of(stored[1]) if stored is not None else None,
+            backlog=from_datastore.read(lambda: backlog.sampled(database, stored[0], queues, retrying, now))
+            if stored is not None
+            else None,
         )
 
     def essentials(self) -> Overview:
@@ -186,7 +188,8 @@ class Overviews:
     def sample(self) -> Backlog:
         """The backlog, with a sample of this minute. Raises TaskFailure, OutcomeUnknown, QueueRefused."""
         queues, now = self._control.figures(), self._clock()
-        return backlog.sampled(self._database, queues, self.between_retries(), now)
+        [stored] = self._database.get([backlog.key()])
+        return backlog.sampled(self._database, stored, queues, self.between_retries(), now)
 
     def marks(self) -> list[Mark]:
         """What charts of any span mark. Raises TaskFailure."""

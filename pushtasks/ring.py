@@ -90,7 +90,7 @@ def parse_spans(text: str) -> list[Span]:
     return spans
 
 
-def summed(mine: Row, theirs: Row) -> Row:
+def add_rows(mine: Row, theirs: Row) -> Row:
     """The sum, column by column. An empty row stands for zeros."""
     if not mine or not theirs:
         return mine or theirs
@@ -109,7 +109,7 @@ class Ring:
         self.rows = dict(rows or {})
         self.before = before or []
 
-    def add(self, period: int, row: Row, merge: Merge = summed) -> None:
+    def add(self, period: int, row: Row, merge: Merge = add_rows) -> None:
         self.rows[period] = merge(self.rows[period], row) if period in self.rows else row
         oldest = max(self.rows) - self.scale.length
         for gone in [each for each in self.rows if each <= oldest]:
@@ -142,7 +142,7 @@ class Running:
         self.numbers = numbers or []
         """Period, row, period, row, period, row, in the order of SCALES; empty before the first change."""
 
-    def add(self, moment: datetime, row: Row, merge: Merge = summed) -> list[Ended]:
+    def add(self, moment: datetime, row: Row, merge: Merge = add_rows) -> list[Ended]:
         """Count `row` in the periods that `moment` lies in; what has to go into the rings."""
         numbers, seconds, size = self.numbers, moment.timestamp(), len(row) + 1
         if not numbers:
@@ -171,7 +171,7 @@ class Running:
         return self.numbers[start], self.numbers[start + 1 : start + size]
 
 
-def whole(ring: Ring, running: Running, merge: Merge = summed) -> Ring:
+def whole(ring: Ring, running: Running, merge: Merge = add_rows) -> Ring:
     """The ring with the period that is under way in it."""
     under_way = running.of(ring.scale)
     if under_way is not None:
@@ -179,7 +179,9 @@ def whole(ring: Ring, running: Running, merge: Merge = summed) -> Ring:
     return ring
 
 
-def series(rings: Iterable[Ring], span: Span, now: datetime, merge: Merge = summed) -> list[tuple[int, Row]]:
+def series(
+    rings: Iterable[Ring], span: Span, now: datetime, merge: Merge = add_rows
+) -> list[tuple[int, Row]]:
     """The span's periods up to now, oldest first, each with all rings' sum; an empty row for nothing."""
     last = span.scale.period_of(now)
     rows: dict[int, Row] = {period: [] for period in range(last - span.periods + 1, last + 1)}

@@ -16,6 +16,7 @@ from pushtasks.overview import Overviews, Panel
 from pushtasks.queue_control import QueueControl
 from pushtasks.queues import TaskQueues
 from pushtasks.re_enqueue import KeptTaskActions
+from pushtasks.retry_actions import RetryActions
 from pushtasks.settings import Settings
 from pushtasks.task import AnyTask, Kinds
 from pushtasks.timeline import Timelines
@@ -41,6 +42,7 @@ class Service:
         self.control = QueueControl(self.queues, self.kinds.queues, settings)
         self.overviews = Overviews(self.database, self.control, panels, clock)
         self.timelines = Timelines(self.database, self.control, self.kinds, settings)
+        self.retries = RetryActions(self.database, self.control, settings.record_life, clock)
         self.kept_tasks = KeptTaskActions(self.database, self.queues, self.kinds, clock)
 
     def warm_up(self) -> None:

@@ -36,6 +36,7 @@ from pushtasks.ring import (
     Running,
     Scale,
     Span,
+    add_rows,
     numbers_as_json,
     series,
     whole,
@@ -96,11 +97,15 @@ def record(unit: UnitOfWork, task: str, happened: Tally, failures: Mapping[int, 
 
 
 def _add_to_total(entity: TaskStatistics, happened: Tally) -> None:
-    total = total_of(entity)
-    total.add(happened)
-    for name in (*SUMS, "most_attempts"):
-        setattr(entity, name, getattr(total, name))
-    entity.histograms = pack_numbers([*total.by_attempts, *total.by_latency])
+    # Only what changes is set: ndb takes its time for each property.
+    for name in SUMS:
+        count = getattr(happened, name)
+        if count:
+            setattr(entity, name, (getattr(entity, name) or 0) + count)
+    if happened.applied:
+        entity.most_attempts = max(entity.most_attempts, happened.most_attempts)
+        counts = [*happened.by_attempts, *happened.by_latency]
+        entity.histograms = pack_numbers(add_rows(unpack_numbers(entity.histograms), counts))
 
 
 def _fold(unit: UnitOfWork, task: str, entity: TaskStatistics, ended: Iterable[Ended]) -> None:

@@ -1,4 +1,4 @@
-"""Counts of what happened to tasks: for a minute, an hour or ever; summed, packed and unpacked.
+"""Counts of what happened to tasks: for a minute, an hour or ever; add_rows, packed and unpacked.
 
 A tally is a row of whole numbers, as the rings of `pushtasks.ring` hold them. Numbers are packed into blobs,
 because as repeated integers an hour of rows would take google-cloud-ndb 1.3 ms to encode, a blob 0.04 ms.
@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pushtasks.ring import Row, summed
+from pushtasks.ring import Row, add_rows
 
 ATTEMPT_BUCKETS = ("1", "2", "3", "4", "5-8", "9+")
 """Attempts that a task took; the last bucket is open."""
@@ -116,7 +116,7 @@ class Tally:
 
 def merge_rows(mine: Row, theirs: Row) -> Row:
     """The row of both: sums, and the larger of the most attempts. An empty row stands for nothing."""
-    row = summed(mine, theirs)
+    row = add_rows(mine, theirs)
     if mine and theirs:
         row[len(SUMS)] = max(mine[len(SUMS)], theirs[len(SUMS)])
     return row

@@ -16,7 +16,7 @@ from pushtasks.database import Database
 from pushtasks.entities import SeenVersions
 from pushtasks.settings import Settings
 
-_KEY = "latest"
+_ID = "latest"
 _MOST = 100
 
 
@@ -33,9 +33,19 @@ def tell(database: Database, settings: Settings, now: datetime) -> None:
         database.transaction(lambda: _add(database, settings, now))
 
 
+def key() -> ndb.Key:
+    """Of the entity that has the versions."""
+    return ndb.Key(SeenVersions, _ID)
+
+
 def seen(database: Database) -> list[SeenVersion]:
     """The latest versions, in the order in which they were first seen. Reads one entity."""
-    [entity] = database.get([ndb.Key(SeenVersions, _KEY)])
+    [entity] = database.get([key()])
+    return of(entity)
+
+
+def of(entity: SeenVersions | None) -> list[SeenVersion]:
+    """What the entity under `key` has."""
     rows = json.loads(entity.versions) if entity is not None else []
     return [
         SeenVersion(service, version, datetime.fromtimestamp(at_s, UTC)) for service, version, at_s in rows
@@ -48,7 +58,7 @@ def _add(database: Database, settings: Settings, now: datetime) -> None:
         return
     known.append(SeenVersion(settings.service, settings.version, now))
     rows = [[each.service, each.version, each.first_seen.timestamp()] for each in known[-_MOST:]]
-    SeenVersions(id=_KEY, versions=json.dumps(rows).encode()).put()
+    SeenVersions(key=key(), versions=json.dumps(rows).encode()).put()
 
 
 def _is_of(seen_one: SeenVersion, settings: Settings) -> bool:

@@ -149,7 +149,11 @@ class Work:
         return self._unit.now
 
     def get(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M:
-        """The entity to change: made if it isn't there, and written together with the task's record."""
+        """The entity to change: made if it isn't there, and written together with the task's record.
+
+        A model may have a method `before_write(now)`: it is called once before the commit, however many tasks
+        of the group changed the entity, to work out what follows from their changes.
+        """
         return self._unit.get(ndb.Key(model, id, parent=parent), model)
 
     def read(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M | None:

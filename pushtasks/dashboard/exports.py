@@ -101,6 +101,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
             ],
         },
         "since": iso(overview.since),
+        "share_warning": overview.share_warning,
         "total": tally_as_json(overview.total) if is_counted else None,
         "last_hour": tally_as_json(overview.last_hour) if is_counted else None,
         "handlers": None

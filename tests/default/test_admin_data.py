@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from localcloud.testing.waiting import wait_until
 
 from counters.update_counter import UpdateCounter
-from localcloud.testing.waiting import wait_until
 from pushtasks import versions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now

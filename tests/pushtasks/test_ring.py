@@ -20,10 +20,10 @@ from pushtasks.ring import (
     Ring,
     Running,
     Scale,
+    add_rows,
     numbers_as_json,
     parse_spans,
     series,
-    summed,
     whole,
 )
 
@@ -68,7 +68,7 @@ def test_before_and_the_ring_are_the_value_however_the_clock_jumps(steps: list[t
             ring = kept.ring(scale)
             total = ring.before
             for row in ring.rows.values():
-                total = summed(total, row)
+                total = add_rows(total, row)
             assert total[0] == value
             assert len(ring.rows) <= scale.length
 
