@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pushtasks import deletion, retry_groups
-from pushtasks.dashboard.bulk import BulkSummary, for_each
 from pushtasks.dashboard.handler import AdminHandler, AdminReadHandler, moment_of
 from pushtasks.dashboard.overview_page import address
 from pushtasks.errors import Rejected
 from pushtasks.kept_tasks import MOST_AT_ONCE
 from pushtasks.names import parse_task_name
 from pushtasks.queue_control import Listing, RetryingTask
+from pushtasks.retry_actions import PendingTask, RetryActions, RetrySummary
 from pushtasks.retry_groups import PAGE_SIZE, RetryFilter
 from pushtasks.web.figures import whole
 from pushtasks.web.problems import Problem
@@ -98,16 +98,18 @@ class _TaskHandler(AdminHandler):
             record_life=self.service.settings.record_life,
         )
 
-    def change(self, action: str) -> Callable[[str, str], tuple[int, str]]:
-        """What an action does to one task. Raises Rejected for none of ours."""
-        if action not in _WORDS:
-            raise Rejected("action", action, f"{RUN!r} or {DELETE!r}")
-        return self.run if action == RUN else self.delete
-
-    def change_all(self, action: str, tasks: Iterable[tuple[str, str]]) -> BulkSummary:
-        summary = for_each(self.service.database, tasks, self.change(action))
+    def change_all(self, action: str, tasks: Sequence[PendingTask]) -> RetrySummary:
+        """What an action does to many. Raises Rejected for an action that is none."""
+        actions: RetryActions = self.service.retries
+        _check(action)
+        summary = actions.run(tasks) if action == RUN else actions.delete(tasks, self.caller.email)
         self.service.overviews.tasks_changed()
         return summary
+
+
+def _check(action: str) -> None:
+    if action not in _WORDS:
+        raise Rejected("action", action, f"{RUN!r} or {DELETE!r}")
 
 
 class RunNowHandler(_TaskHandler):
@@ -143,8 +145,6 @@ class SelectedHandler(_TaskHandler, _RetryingPages):
         if not ids:
             self.list_page("No task is selected. Tick some first.", 400)
             return
-        if len(ids) > MOST_AT_ONCE:
-            raise Rejected("id", f"{len(ids)} ids", f"at most {MOST_AT_ONCE}")
         action = self.field("action")
         summary = self.change_all(action, [self.task_of(*each.partition("/")[::2]) for each in ids])
         target = f"task {ids[0].partition('/')[2]}" if len(ids) == 1 else f"{len(ids)} selected tasks"
@@ -156,7 +156,7 @@ class AllHandler(_TaskHandler):
 
     def get(self) -> None:
         action, cutoff = self.query("action"), self.service.clock()
-        self.change(action)
+        _check(action)
         wanted = _filter_of(self.query, cutoff)
         count = len(self._selected(wanted))
         self.admin_page(
