@@ -43,7 +43,7 @@ def delete_pending(
     if outcome != DELETED:
         return 0, f"{outcome} by then, so nothing was deleted"
     control.delete(queue, name)
-    return 1, "deleted; kept below, among the kept tasks"
+    return 1, "deleted; kept among the rejected tasks"
 
 
 def _record(database: Database, delivery: Delivery, who: str, now: datetime, record_life: timedelta) -> str:

@@ -222,7 +222,7 @@ def test_a_task_between_retries_is_deleted_after_asking(visit: Visit, enqueue: C
     page = visit(ADMIN).open(f"/admin/retrying/counter-updates-1/{task}/delete")
     expect(page.locator("main")).to_contain_text("/nobody-answers")
     page.get_by_role("button", name="Delete it").click()
-    expect(page.locator("#did")).to_contain_text("deleted; kept below")
+    expect(page.locator("#did")).to_contain_text("deleted; kept among the rejected tasks")
     expect(page.locator("#kept")).to_contain_text("deleted by an administrator")
 
 

@@ -267,7 +267,7 @@ def test_a_deleted_task_is_kept_and_can_never_be_applied(
 ) -> None:
     name = _enqueue(queues, clock)
     with database.context():
-        assert _delete(database, control, name, clock) == (1, "deleted; kept below, among the kept tasks")
+        assert _delete(database, control, name, clock) == (1, "deleted; kept among the rejected tasks")
         assert queues.get(name, "counter-updates-2") is None
         found = kept_tasks.find(database, f"{name}@update-counter")
         assert found is not None
