@@ -12,10 +12,10 @@ import grpc
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-from playwright.sync_api import Page, expect
-
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
+from playwright.sync_api import Page, expect
+
 from tests.browser.conftest import ADMIN, Visitor, start_cloud
 from tests.browser.test_every_page import violations
 

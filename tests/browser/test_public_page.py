@@ -127,3 +127,44 @@ def test_while_datastore_is_silent_the_page_says_so_and_keeps_its_buttons(
     expect(page.locator("#arrival")).not_to_contain_text("can't be read", timeout=30_000)
     plus.click()
     expect(value).to_have_text("2")
+
+
+def test_what_became_of_a_form_is_seen_below_a_long_list_too(visit: Visit) -> None:
+    visitor = visit(width=768)
+    page = visitor.open("/")
+    increments = [{"counter": f"a-long-list-{number:02d}", "amount": 1} for number in range(25)]
+    answer = page.request.post(f"{visitor.url}/api/increments", data={"increments": increments})
+    assert answer.status == 202
+    expect(page.locator(".counters li")).to_have_count(20)
+    page.get_by_label("Counter", exact=True).fill("a-long-list-24")
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.locator("#arrival .notice")).to_be_in_viewport()
+    expect(page.locator("#arrival")).to_contain_text("a-long-list-24 is now 2.")
+
+
+def test_the_field_itself_refuses_what_can_not_be_counted(visit: Visit) -> None:
+    page = visit().open("/")
+    field = page.get_by_label("Amount")
+    expect(field).to_have_attribute("title", "A whole number from -2147483648 to 2147483647, not 0")
+    for amount, is_fine in (
+        ("0", False),
+        ("-0", False),
+        ("2147483648", False),
+        ("2147483647", True),
+        ("-5", True),
+    ):
+        field.fill(amount)
+        assert field.evaluate("each => each.checkValidity()") is is_fine, amount
+
+
+def test_a_counter_has_a_page_with_its_history(visit: Visit, name: str) -> None:
+    visitor = visit()
+    page = visitor.open("/")
+    page.get_by_label("Counter", exact=True).fill(name)
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.locator("#arrival")).to_contain_text(f"{name} is now 1.")
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    page.get_by_role("link", name="1 h", exact=True).click()
+    page.wait_for_url("**span=hour")
+    expect(page.locator("#history svg.chart")).to_have_count(2)
