@@ -49,6 +49,8 @@ def test_an_outsider_is_shown_nothing(visit: Visit) -> None:
     page = visitor.open("/admin")
     expect(page.locator("#verdict")).to_have_count(0)
     assert ADMIN not in page.content()
+    page.get_by_role("link", name="Sign in as an administrator").click()
+    page.wait_for_url("**/_ah/login?continue=%2Fadmin")
     visitor.problems.clear()  # the browser's own line about the refusal
 
 

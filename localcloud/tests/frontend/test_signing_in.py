@@ -87,6 +87,11 @@ def test_a_plain_user_is_no_administrator(front_end: FrontEnd) -> None:
     assert front_end.request(path="/admin", user=ADMIN).status == 200
 
 
+def test_a_browser_of_a_plain_user_is_led_to_the_sign_in(front_end: FrontEnd) -> None:
+    answer = front_end.request(path="/admin", user=SOMEBODY, headers={"Accept": "text/html"})
+    assert '<a href="/_ah/login?continue=%2Fadmin">Sign in as an administrator</a>' in answer.text
+
+
 def test_an_outsiders_task_is_led_away_and_never_delivered(front_end: FrontEnd) -> None:
     answer = front_end.request(
         "POST",

@@ -69,6 +69,7 @@ def refusal(request: Request, handler: Handler, user: User | None) -> Response |
             401,
             "Not authorized",
             f"{user.email} is signed in, but is not an administrator. Sign in as one at {LOGIN_PATH}.",
+            link=(f"{LOGIN_PATH}?continue={quote(request.target, safe='')}", "Sign in as an administrator"),
         )
     return None
 

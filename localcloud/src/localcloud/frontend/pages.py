@@ -52,10 +52,16 @@ Sign in as an administrator</label>
     )
 
 
-def problem(request: Request, status: int, title: str, text: str) -> Response:
-    """What went wrong: a page for a browser, a line of text for everything else."""
+def problem(
+    request: Request, status: int, title: str, text: str, link: tuple[str, str] | None = None
+) -> Response:
+    """What went wrong: a page for a browser, a line of text for everything else.
+
+    `link` is an address and its words, for the page to lead on.
+    """
     if b"text/html" in (request.header(b"accept") or b""):
-        return _page(status, title, f"<p>{escape(text)}</p>")
+        onward = f'<p><a href="{escape(link[0])}">{escape(link[1])}</a></p>' if link else ""
+        return _page(status, title, f"<p>{escape(text)}</p>{onward}")
     return text_response(status, f"{title}: {text}", (b"Cache-Control", b"no-store"))
 
 
