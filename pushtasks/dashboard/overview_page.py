@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
+from pushtasks.backlog import Backlog
 from pushtasks.dashboard.charts import Bar, Chart, Mark, bars
 from pushtasks.dashboard.handler import AdminReadHandler
+from pushtasks.dashboard.line_charts import sparkline
 from pushtasks.errors import Rejected
 from pushtasks.marks import Mark as Moment
 from pushtasks.queue_control import wait_s
@@ -35,6 +39,7 @@ FEWEST_SAMPLES = 100
 
 PERCENTILES = (50, 95, 99)
 
+_SHOWN_SAMPLES = 60
 _SHOWN_LATENCIES = slice(0, 31)  # 1 ms to 1,000 s; what is longer goes into the last bar
 
 
@@ -74,6 +79,7 @@ class OverviewHandler(OverviewReader):
             level_name=LEVELS[overview.verdict.level],
             page_title=f"{LEVELS[overview.verdict.level]}: {site_name()} dashboard",
             answers=groups(overview.retrying) if overview.retrying else [],
+            backlog=draw_backlog(overview.backlog or {}),
             panels=self.service.overviews.panels,
             queue_wait_s=lambda queue: wait_s(queue, overview.retrying, overview.at),
             window=window,
@@ -144,6 +150,19 @@ def marks_at(marks: Iterable[Moment], starts: datetime, period_s: int, periods: 
         for mark in marks
         if 0 <= (place := (mark.at - starts).total_seconds() / period_s) <= periods
     ]
+
+
+def draw_backlog(backlog: Backlog) -> dict[str, Markup]:
+    """By queue: how many tasks it held, in the latest samples; those without any task or sample left out."""
+    latest = {queue: samples[-_SHOWN_SAMPLES:] for queue, samples in backlog.items()}
+    return {
+        queue: sparkline(
+            [each.waiting for each in samples],
+            f"{len(samples)} samples, at most {whole(max(each.waiting for each in samples))} tasks",
+        )
+        for queue, samples in latest.items()
+        if samples
+    }
 
 
 def draw_attempts(tally: Tally) -> Drawn:
