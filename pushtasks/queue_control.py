@@ -67,8 +67,8 @@ class RetryingTask:
     """When its last attempt ended."""
 
     @property
-    def task(self) -> str:
-        """Its kind."""
+    def handler(self) -> str:
+        """The kind of task."""
         return handler_of(self.path)
 
 

@@ -52,7 +52,7 @@ class RetryFilter:
     def selects(self, task: RetryingTask) -> bool:
         return (
             self.answer in ("", task.last_status)
-            and self.task in ("", task.task)
+            and self.task in ("", task.handler)
             and self.queue in ("", task.queue)
             and self.text in task.name
             and (self.cutoff is None or task.created_at <= self.cutoff)
@@ -75,7 +75,7 @@ def groups(listing: Listing, wanted: RetryFilter | None = None) -> list[RetryGro
     """The largest group first."""
     found: dict[tuple[str, str], list[RetryingTask]] = {}
     for task in selected(listing, wanted):
-        found.setdefault((task.last_status, task.task), []).append(task)
+        found.setdefault((task.last_status, task.handler), []).append(task)
     made = [_group(answer, task, tasks) for (answer, task), tasks in found.items()]
     return sorted(made, key=lambda group: (-group.count, group.answer, group.task))
 

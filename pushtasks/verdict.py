@@ -158,11 +158,8 @@ def _of_handler(statistics: Statistics) -> list[Finding]:
     for count, what in ((hour.rejected, "rejected"), (hour.gave_up, "given up after too many failures")):
         if count:
             tasks = "task was" if count == 1 else "tasks were"
-            findings.append(
-                Finding(
-                    Level.DEGRADED, f"{count} {statistics.handler} {tasks} {what} in the last hour.", "kept"
-                )
-            )
+            sentence = f"{count} {statistics.handler} {tasks} {what} in the last hour."
+            findings.append(Finding(Level.DEGRADED, sentence, "kept"))
     return findings
 
 

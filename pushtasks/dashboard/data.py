@@ -105,7 +105,7 @@ class RetryGroupsHandler(AdminReadHandler):
                 "tasks": [
                     {
                         "task": each.name,
-                        "kind": each.task,
+                        "kind": each.handler,
                         "queue": each.queue,
                         "attempts": each.attempts,
                         "answer": each.last_status,

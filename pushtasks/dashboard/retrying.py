@@ -43,7 +43,7 @@ class _RetryingPages(AdminHandler):
             first=(page.number - 1) * PAGE_SIZE + 1 if page else 0,
             answers=retry_groups.groups(listing, wanted) if listing else [],
             queue_names=sorted({task.queue for task in every} | {wanted.queue} - {""}),
-            kind_names=sorted({task.task for task in every} | {wanted.task} - {""}),
+            kind_names=sorted({task.handler for task in every} | {wanted.task} - {""}),
             address=lambda path="/admin/retrying", **more: _address(path, wanted, **more),
             back=_address("/admin/retrying", wanted, **here),
             live=_address("/admin/retrying/live", wanted, **here),

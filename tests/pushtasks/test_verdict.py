@@ -162,8 +162,10 @@ def test_tasks_that_are_for_later_do_not_wait() -> None:
 def test_tasks_that_gave_up_are_counted() -> None:
     verdict = judge([_statistics(1, 1, gave_up=2)], [], None, NOW)
 
-    sentence = "2 update-counter tasks were given up after too many failures in the last hour."
-    assert verdict.findings[0].sentence == sentence
+    assert (
+        verdict.findings[0].sentence
+        == "2 update-counter tasks were given up after too many failures in the last hour."
+    )
 
 
 def test_a_share_of_first_attempts_is_warned_of_while_tasks_wait_to_retry() -> None:
