@@ -7,7 +7,7 @@ and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,6 +19,7 @@ from pushtasks.database import Database
 from pushtasks.delivery import Clock, Delivery, Outcome, utc_now
 from pushtasks.entities import APPLIED, REJECTED, TaskRecord, TaskStatistics
 from pushtasks.errors import CommitTooLarge, Rejected, TaskRaised
+from pushtasks.failed_attempts import FailedAttempts
 from pushtasks.records import kept_of, record_of
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
@@ -63,8 +64,11 @@ class Applier(Generic[P]):
         slot: Slot,
         kinds: Kinds | None = None,
         clock: Clock = utc_now,
+        failed: FailedAttempts | None = None,
     ) -> None:
+        """`failed` are attempts that failed before, and are still to be written with a commit."""
         self.task = task
+        self._failed = failed
         self._database = database
         self._settings = settings
         self._slot = slot
@@ -88,11 +92,23 @@ class Applier(Generic[P]):
         With `records_first`, records are read before what the tasks change, so that a record which somebody
         else has locked doesn't make us hold the lock of a shard while we wait.
         """
+        failures = self._failed.take(self.task.name) if self._failed is not None else {}
+        try:
+            return self._apply_at_once(received, records_first, failures)
+        except BaseException:
+            if self._failed is not None:
+                self._failed.give_back(self.task.name, failures)
+            raise
+
+    def _apply_at_once(
+        self, received: Sequence[Received[P]], records_first: bool, failures: Mapping[int, int]
+    ) -> list[Result]:
         slot = self._slot.number  # another thread may draw another one meanwhile
         with self._database.context():
             try:
                 return self._database.unit_of_work(
-                    lambda lookup: self._body(lookup, received, slot, records_first), queries=self._may_query
+                    lambda lookup: self._body(lookup, received, slot, records_first, failures),
+                    queries=self._may_query,
                 )
             except CommitTooLarge as too_large:
                 if len(received) > 1:
@@ -100,7 +116,8 @@ class Applier(Generic[P]):
                 [alone] = received
                 alone.payload, alone.problem = None, Rejected("task", str(too_large), "a smaller one")
                 return self._database.unit_of_work(
-                    lambda lookup: self._body(lookup, received, slot, records_first), queries=self._may_query
+                    lambda lookup: self._body(lookup, received, slot, records_first, failures),
+                    queries=self._may_query,
                 )
 
     def declared_keys(self, received: Received[P]) -> int:
@@ -109,7 +126,12 @@ class Applier(Generic[P]):
         return 1 + len(received.reads)
 
     def _body(
-        self, lookup: Lookup, received: Sequence[Received[P]], slot: int, records_first: bool
+        self,
+        lookup: Lookup,
+        received: Sequence[Received[P]],
+        slot: int,
+        records_first: bool,
+        failures: Mapping[int, int],
     ) -> tuple[UnitOfWork, list[Result]]:
         now = self._clock()
         unit = UnitOfWork(lookup, slot, now)
@@ -143,8 +165,9 @@ class Applier(Generic[P]):
             happened.duplicates += not is_own and not _is_counted(each.delivery, decided)
             to_follow = decided.follow_ups if decided.outcome == APPLIED else None
             results.append(Result(outcome, to_follow or 0))
-        if happened != Tally():
-            statistics.add_to(unit.get(statistics_key, TaskStatistics), happened, now)
+        if failures or happened != Tally():
+            statistics.record(unit, self.task.name, happened, failures)
+        unit.finish()
         return unit, results
 
     def _decide(

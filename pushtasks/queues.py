@@ -22,7 +22,7 @@ from google.longrunning import operations_pb2
 from pushtasks import logs
 from pushtasks.channels import to_server_at_home
 from pushtasks.datastore_calls import CLIENT_ERRORS
-from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, TRACE_HEADER
+from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, PARENT_HEADER, TRACE_HEADER
 from pushtasks.errors import NotThere, OutcomeUnknown, QueueRefused, TaskExists
 from pushtasks.settings import Settings
 from pushtasks.task import AnyTask
@@ -64,6 +64,8 @@ class NewTask:
     """When it is first to be tried; None: at once."""
     service: str = "worker"
     content_type: str = "application/json"
+    parent: str = ""
+    """Of a follow-up: KIND/NAME of the task that asked for it."""
     trace: str = field(default_factory=logs.trace.get)
     """The trace of the request that makes this task; the worker's log lines refer to it."""
 
@@ -202,6 +204,8 @@ class TaskQueues:
         if task.due_at is not None:
             target.headers[DUE_AT_HEADER] = f"{task.due_at.timestamp():.6f}"
             message.schedule_time.FromDatetime(task.due_at)
+        if task.parent:
+            target.headers[PARENT_HEADER] = task.parent
         if task.trace:
             target.headers[TRACE_HEADER] = task.trace
         target.body = task.body

@@ -114,6 +114,13 @@ class UnitOfWork:
         again._stored = {flat: entity for flat, entity in self._stored.items() if flat not in self._touched}
         return again
 
+    def finish(self) -> None:
+        """Call `before_write` of every entity that has one and is to be written, once for all tasks."""
+        for entity in self._written.values():
+            before_write = getattr(entity, "before_write", None)
+            if before_write is not None:
+                before_write(self.now)
+
     @property
     def puts(self) -> list[ndb.Model]:
         return list(self._written.values())
@@ -142,7 +149,11 @@ class Work:
         return self._unit.now
 
     def get(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M:
-        """The entity to change: made if it isn't there, and written together with the task's record."""
+        """The entity to change: made if it isn't there, and written together with the task's record.
+
+        A model may have a method `before_write(now)`: it is called once before the commit, however many tasks
+        of the group changed the entity, to work out what follows from their changes.
+        """
         return self._unit.get(ndb.Key(model, id, parent=parent), model)
 
     def read(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M | None:
