@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-
 from localcloud.testing import LocalCloud
+
 from tests.docs.pages import ROOT, Block, assert_prints, blocks_of, run, write
 
 PAGE = ROOT / "docs" / "tutorial" / "4-your-own-handler.md"
