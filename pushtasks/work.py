@@ -51,7 +51,9 @@ class FollowUp:
 class UnitOfWork:
     """Everything that one try of a transaction reads and writes."""
 
-    def __init__(self, lookup: Lookup, slot: int, now: datetime, key: Callable[..., ndb.Key] = ndb.Key) -> None:
+    def __init__(
+        self, lookup: Lookup, slot: int, now: datetime, key: Callable[..., ndb.Key] = ndb.Key
+    ) -> None:
         """`key` makes a key of a model and an id."""
         self._lookup = lookup
         self.key = key

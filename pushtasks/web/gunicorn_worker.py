@@ -11,6 +11,7 @@ A system without epoll (macOS) gets gunicorn's worker. `--worker-class gthread` 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -111,7 +112,7 @@ class _SharedPollWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries
                 connection.set_timeout()
                 self.keepalived_conns[descriptor] = connection
                 self._requests.modify(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
-        except BaseException:  # noqa: BLE001 - a thread that ends would never be replaced
+        except BaseException:  # a thread that ends would never be replaced
             self.log.exception("Failed outside of any request")
             keeps = False
         if not keeps:
@@ -119,10 +120,8 @@ class _SharedPollWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries
             self._close(connection, graceful=True)
 
     def _close(self, connection: Any, *, graceful: bool = False) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the client was quicker
             connection.close(graceful=graceful)
-        except OSError:
-            pass  # the client was quicker
         self._open.discard(connection)
         if not self.alive:
             self.method_queue.defer(_wake)
