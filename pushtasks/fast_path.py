@@ -196,7 +196,7 @@ def decode(message: Any, key: ndb.Key) -> ndb.Model:
 
 def decode_flat(message: Any, key: ndb.Key) -> ndb.Model | None:
     """The same for an entity whose properties are all as their flat kind declares them; None for others."""
-    kind: Any = model.Model._lookup_model(key.kind())
+    kind: Any = model.Model._lookup_model(key.flat()[-2])
     if not _is_flat_kind(kind):
         return None
     fields = _fields(kind)
@@ -213,7 +213,8 @@ def decode_flat(message: Any, key: ndb.Key) -> ndb.Model | None:
             values[name] = getattr(value, field)
     if not values.keys() <= fields.keys():
         return None
-    entity = kind(key=key)
+    entity = kind()
+    entity._entity_key = key  # as it was asked for, so it needs no check, which copies it
     entity._values.update(values)
     return entity
 

@@ -106,8 +106,9 @@ class TaskQueues:
     @cached_property
     def _send_create(self) -> Callable[..., bytes]:
         """CreateTask, from bytes to bytes."""
-        channel: grpc.Channel = self.client.transport.grpc_channel
-        return channel.unary_unary(_CREATE_TASK)
+        transport: Any = self.client.transport  # of which only the gRPC one has a channel
+        call: Callable[..., bytes] = transport.grpc_channel.unary_unary(_CREATE_TASK)
+        return call
 
     @cached_property
     def _parent(self) -> str:

@@ -24,11 +24,12 @@ _LOOK_EVERY_S = 1.0
 """How often the main thread looks for idle connections, and for the end of its parent."""
 
 
-class _SharedPollWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
+class _SharedPollWorker(ThreadWorker):
     """The same command line, answers and signals as gunicorn's `gthread`."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self.alive: bool
         self.keepalived_conns: dict[int, Any] = {}
         """Those that wait for a request, by file descriptor, the longest waiting first. Whoever takes one out
         owns it: the thread that serves it, or the main thread, which closes it."""
