@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from counters.increment import (
+    INCREMENT_EXPECTED,
     MOST_COUNTERS,
     MOST_INCREMENTS,
     Increment,
@@ -61,22 +62,21 @@ def _parse(members: dict[str, Any]) -> list[Increment]:
     if len(items) > MOST_INCREMENTS:
         raise _too_large(f"{len(items)} increments", f"a list of 1 to {MOST_INCREMENTS} increments")
     try:
-        return [parse_increment(_fields(item)) for item in items]
+        return [parse_increment(item if isinstance(item, dict) else {}) for item in items]
     except Rejected:
         raise _invalid(items) from None
-
-
-def _fields(item: object) -> dict[str, Any]:
-    return item if isinstance(item, dict) else {}
 
 
 def _invalid(items: list[object]) -> Problem:
     """The problem that names everything that is wrong."""
     errors: list[dict[str, object]] = []
     for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            errors.append(_error(index, Rejected("increment", item, INCREMENT_EXPECTED)))
+            continue
         for field, parse in (("counter", parse_counter_name), ("amount", parse_amount)):
             try:
-                parse(_fields(item).get(field))
+                parse(item.get(field))
             except Rejected as problem:
                 errors.append(_error(index, problem))
     bad = len({error["index"] for error in errors})

@@ -61,6 +61,7 @@ def test_the_old_name_is_gone_and_the_new_one_everywhere(renamed: Path) -> None:
     assert "`TICKET_OFFICE_BERLIN_QUEUES`" in (renamed / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_renamed_trees_tests_pass(renamed: Path) -> None:
     done = subprocess.run(

@@ -16,6 +16,8 @@ from tests.browser.conftest import Visitor
 from tests.browser.test_every_page import violations
 from tests.localcloud.console.entities import data_of, entity, key
 
+pytestmark = pytest.mark.slow
+
 WHERE = Database("local-project")
 KEY = address(key(WHERE, "Everything", "one"))
 QUEUE = "projects/local-project/locations/us-central1/queues/counter-updates-0"
@@ -40,7 +42,7 @@ PAGES = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def datastore(cloud: LocalCloud) -> Iterator[Datastore]:
     calls = Calls("Datastore", cloud.datastore_address)
     datastore = Datastore(calls)
