@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import threading
 import time
 from typing import Any
@@ -90,6 +91,8 @@ class _SharedPollWorker(ThreadWorker):
         for descriptor, connection in list(self.keepalived_conns.items()):
             if connection.timeout > now:
                 return
+            if _has_request(connection):
+                continue  # which waits for a thread
             if self.keepalived_conns.pop(descriptor, None) is connection:
                 self._close(connection)
 
@@ -126,6 +129,14 @@ class _SharedPollWorker(ThreadWorker):
         self._open.discard(connection)
         if not self.alive:
             self.method_queue.defer(_wake)
+
+
+def _has_request(connection: Any) -> bool:
+    """Whether its client has sent something that nobody has read."""
+    try:
+        return bool(connection.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except (OSError, ValueError):  # nothing there, no client any more, or TLS, which can only be read
+        return False
 
 
 def _wake() -> None:

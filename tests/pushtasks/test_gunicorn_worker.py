@@ -136,6 +136,15 @@ def test_a_body_that_comes_late_is_waited_for(server: Server) -> None:
         assert until(client, b"abcd")
 
 
+def test_a_request_that_waits_for_a_thread_is_not_taken_for_an_idle_connection(server: Server) -> None:
+    clients = [server.connect() for _ in range(4 * THREADS)]
+    for client in clients:
+        client.sendall(request("/slow", "Connection: close\r\n"))
+    for client in clients:
+        assert until_closed(client).endswith(b"/slow")
+        client.close()
+
+
 def test_a_connection_that_waits_too_long_is_closed(server: Server) -> None:
     with server.connect() as client:
         client.sendall(request("/once"))
