@@ -6,7 +6,7 @@ asked (`RetryFilter.cutoff`).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tallies
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,4 +89,4 @@ class RetryActions:
                 return 0, f"left alone: {failure}"
 
         answers = list(self._pool.map(told, wanted))
-        return RetrySummary(dict(Counter(said for _, said in answers)), sum(count for count, _ in answers))
+        return RetrySummary(dict(Tallies(said for _, said in answers)), sum(count for count, _ in answers))

@@ -6,7 +6,7 @@ queue.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tallies
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,7 +100,7 @@ def _group(answer: str, task: str, tasks: Iterable[RetryingTask]) -> RetryGroup:
         answer=answer,
         task=task,
         count=len(members),
-        queues=dict(sorted(Counter(each.queue for each in members).items())),
+        queues=dict(sorted(Tallies(each.queue for each in members).items())),
         first_seen=min(each.created_at for each in members),
         last_seen=max((each.failed_at for each in members if each.failed_at is not None), default=None),
         attempts=sum(each.attempts for each in members),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tallies
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,7 +120,7 @@ def _of_waits(queues: Iterable[QueueFigures], listing: Listing | None, now: date
     others = {name: waited_s for name, waited_s in waits.items() if name not in failing}
     findings = []
     if stubborn:
-        answer, count = Counter(task.last_status for task in stubborn).most_common(1)[0]
+        answer, count = Tallies(task.last_status for task in stubborn).most_common(1)[0]
         answered = f"with {answer}" if count == len(stubborn) else f"most with {answer}"
         failed = f"{_tasks(len(stubborn), 'has', 'have')} failed {MANY_ATTEMPTS} times or more, {answered}"
         waited = f"; the oldest task has waited {_minutes(explained)}" if explained else ""
