@@ -7,9 +7,10 @@ and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from google.cloud import ndb
@@ -30,6 +31,7 @@ from pushtasks.work import Lookup, Ref, UnitOfWork, Work
 P = TypeVar("P")
 
 _CLOCK_SKEW = timedelta(days=1)
+_MOST_KEYS_REMEMBERED = 1024
 
 
 class Result(NamedTuple):
@@ -75,6 +77,8 @@ class Applier(Generic[P]):
         self._kinds = kinds
         self._clock = clock
         self._may_query = task.most_grouped == 1
+        # The same entities again and again; ndb takes longer for a key than Datastore's answer for an entity.
+        self._key = lru_cache(maxsize=_MOST_KEYS_REMEMBERED)(ndb.Key)
 
     def receive(self, delivery: Delivery) -> Received[P]:
         """The delivery with its payload parsed."""
@@ -134,7 +138,7 @@ class Applier(Generic[P]):
         failures: Mapping[int, int],
     ) -> tuple[UnitOfWork, list[Result]]:
         now = self._clock()
-        unit = UnitOfWork(lookup, slot, now)
+        unit = UnitOfWork(lookup, slot, now, self._key)
         names = list(dict.fromkeys(each.delivery.name for each in received))
         record_keys = {name: TaskRecord.key_of(self.task.name, name) for name in names}
         statistics_key = TaskStatistics.key_of(self.task.name, slot)
@@ -142,7 +146,7 @@ class Applier(Generic[P]):
             unit.fetch(record_keys.values())
         for each in received:
             self._declare(each, slot)
-        unit.fetch([*record_keys.values(), statistics_key, *_keys_of(received)])
+        unit.fetch([*record_keys.values(), statistics_key, *_keys_of(received, self._key)])
         records: dict[str, TaskRecord | None] = {name: unit.read(record_keys[name]) for name in names}
 
         happened = Tally()
@@ -252,9 +256,9 @@ class Applier(Generic[P]):
         return None
 
 
-def _keys_of(received: Sequence[Received[Any]]) -> Iterable[ndb.Key]:
+def _keys_of(received: Sequence[Received[Any]], key: Callable[..., ndb.Key]) -> Iterable[ndb.Key]:
     """What the tasks declare to read, each once."""
-    return (ndb.Key(*ref) for ref in dict.fromkeys(ref for each in received for ref in each.reads))
+    return (key(*ref) for ref in dict.fromkeys(ref for each in received for ref in each.reads))
 
 
 def _is_counted(delivery: Delivery, record: TaskRecord) -> bool:

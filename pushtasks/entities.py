@@ -141,7 +141,7 @@ class QueueSamples(ndb.Model):
     """What `pushtasks.backlog` sampled: one entity for all queues."""
 
     samples = ndb.BlobProperty()
-    """JSON, compressed: {"guests": [[minute since 1970, tasks, oldest wait in s], ...], ...}"""
+    """JSON, compressed: {"receipts": [[minute since 1970, tasks, oldest wait in s], ...], ...}"""
 
 
 class SeenVersions(ndb.Model):
