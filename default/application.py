@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import webapp2
+
 from counters.settings import CounterSettings
 from default import api, batch, public
 from default.panel import PANEL_ROUTES
@@ -22,7 +24,8 @@ ROUTES = [
     ("/api/counters/([^/]+)/increments", api.IncrementHandler),
     ("/api/increments", batch.BatchHandler),
     ("/counters/([^/]+)/increments", public.FormHandler),
-    ("/counters/increments", public.FormHandler),
+    # By POST alone: a counter may have that name.
+    webapp2.Route("/counters/increments", public.FormHandler, methods=["POST"]),
     ("/", public.HomeHandler),
     ("/live", public.HomeHandler),
     ("/counters/([^/]+)", public.CounterPageHandler),

@@ -17,7 +17,7 @@ from pushtasks.web.warm_up import WARM_UP_PATH, WarmUpHandler
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-Routes = Sequence[tuple[str, type[Handler]]]
+Routes = Sequence[tuple[str, type[Handler]] | webapp2.BaseRoute]
 
 
 class _Response(webapp2.Response):

@@ -194,3 +194,13 @@ def test_a_form_without_an_amount_that_can_be_read_counts_nothing(
         answer = default.request("POST", path, sent, {"Content-Type": content_type})
         assert answer.status == 400
     assert default.get(f"/api/counters/{name}").status == 404
+
+
+def test_a_counter_may_be_called_increments_and_has_a_page(
+    default: DefaultClient, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    task = default.post_json("/api/counters/increments/increments", {"amount": 1}).json["task"]
+    wait_for_state(task, "applied")
+
+    assert default.get("/counters/increments").status == 200
+    assert default.post_form("/counters/increments", {"amount": "1", "key": "k"}).status == 400
