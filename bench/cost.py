@@ -26,7 +26,7 @@ class Use:
     writes: float
     task_operations: float
     deletes: float = 1.0
-    """The record, when its life is over, by the TTL policy; billed as a delete."""
+    """The task's record, when its life is over, by the TTL policy; billed as a delete."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def measured(name: str, count: int, group_size: int | None, batch: int, in_fligh
         run = stack.load(count, batch=batch, in_flight=in_flight)
     if not run.is_exact:
         raise SystemExit(f"{name}: the sum is wrong. {run.problem}")
-    return Use(name, run.reads, run.writes, run.task_operations)
+    return Use(name, run.reads, run.writes, run.task_operations, deletes=1 / batch)
 
 
 def main(arguments: list[str] | None = None) -> int:
