@@ -15,10 +15,14 @@ setup: $(READY)  ## prepare .venv (Python >= 3.11); everything else does this by
 
 $(READY): requirements.txt requirements-dev.txt requirements-parsers.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed. Name one: make PYTHON=python3.12 ..." % v[:2])'
-	@echo "Setting up .venv (once; about half a minute) ..."
+	@echo "Setting up .venv, once; one to three minutes."
+	@echo "  1/4 the environment itself"
 	@$(PYTHON) -m venv .venv
+	@echo "  2/4 what is deployed (requirements.txt), what development needs (requirements-dev.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@echo "  3/4 Google's parsers of app.yaml and queue.yaml (requirements-parsers.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-parsers.txt
+	@echo "  4/4 done"
 	@touch $(READY)
 
 run: $(READY)  ## start everything on this machine and print the addresses (PORT=8080 DATA=.localcloud)

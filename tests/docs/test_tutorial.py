@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, assert_prints, blocks_of, run
 
 TUTORIAL = ROOT / "docs" / "tutorial"
 CHAPTERS = sorted(TUTORIAL.glob("[0-9]-*.md"))
-AT_HOME = [page for page in CHAPTERS if "your-own-handler" not in page.name]
+AT_HOME = [page for page in CHAPTERS if "your-own-task" not in page.name]
 
 # Not run here: what starts everything (the fixture does), needs a project, or shows an address to fill in.
 _NOT_RUN = re.compile(r"make (run$|deploy|undeploy)|export (\w+=127\.0\.0\.1:PORT|GOOGLE_CLOUD_PROJECT)")
