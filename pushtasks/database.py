@@ -106,7 +106,7 @@ class Database:
         """The values of entities by property, in one Lookup for each 1,000; None for each that is not there.
 
         Outside of transactions, past ndb's models and cache: for many entities a tenth of the time.
-        Whole numbers, instants and texts only.
+        Whole numbers, times and texts only.
         """
         found: dict[str, dict[str, Any]] = {}
         wanted = [key_of(self._client.project, kind, name) for name in names]
@@ -132,7 +132,7 @@ class Database:
     def run_page(self, query: ndb.Query, size: int, cursor: str | None) -> tuple[list[Any], str | None]:
         """A page of what the query finds, and the cursor of the next page, if there is one.
 
-        Raises Rejected for a cursor that is none of this query's.
+        Raises Rejected for a cursor that this query did not give.
         """
         try:
             start = ndb.Cursor(urlsafe=cursor.encode()) if cursor else None

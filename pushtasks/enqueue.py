@@ -16,12 +16,12 @@ from enum import StrEnum
 from typing import Any
 
 from pushtasks import names
+from pushtasks.creation import Created, Creator
 from pushtasks.database import Database
 from pushtasks.delivery import Clock, payload_digest, utc_now
 from pushtasks.entities import TaskRecord
-from pushtasks.errors import KeyReused, OutcomeUnknown, QueueRefused, Rejected, TaskExists, in_full
+from pushtasks.errors import KeyReused, OutcomeUnknown, Rejected, TaskExists
 from pushtasks.payload import canonical_json
-from pushtasks.queue_batches import PAUSE_S, TRIES, QueueBatches
 from pushtasks.queues import NewTask, TaskQueues
 from pushtasks.task import AnyTask, Kinds
 from pushtasks.work import MOST_PAYLOAD_BYTES, due_time
@@ -76,8 +76,7 @@ class Tasks:
         self._queues = queues
         self._database = database
         self._clock = clock
-        self._sleep = sleep
-        self._batches = QueueBatches(queues, sleep)
+        self._creator = Creator(queues, sleep)
 
     def enqueue(
         self,
@@ -96,7 +95,7 @@ class Tasks:
         """
         if key is None:
             new = self._new_task(task, names.random_name(), payload, at, delay)
-            return self._said(new, self._attempt(new)[0])
+            return self._said(new, self._creator.create([new])[0])
         new = self._new_task(task, names.keyed_name(task.name, key), payload, at, delay)
         return self._recorded(task, new) or self._create_keyed(task, new)
 
@@ -110,7 +109,7 @@ class Tasks:
     ) -> list[Enqueued]:
         """Enqueue a task for each payload, in calls of 100; an answer for each, in order."""
         new = [self._new_task(task, names.random_name(), payload, at, delay) for payload in payloads]
-        answers = self._batches.create(new)
+        answers = self._creator.create(new)
         return [self._said(each, answer) for each, answer in zip(new, answers, strict=True)]
 
     def _new_task(
@@ -136,15 +135,15 @@ class Tasks:
 
     def _create_keyed(self, task: type[AnyTask], new: NewTask) -> Enqueued:
         """Create a task whose name may be taken, with this or another payload. Raises KeyReused."""
-        answer, is_unsure = self._attempt(new)
-        if not isinstance(answer, TaskExists):
-            return self._said(new, answer)
+        [created] = self._creator.create([new])
+        if not isinstance(created.failure, TaskExists):
+            return self._said(new, created)
         known = self._known(task, new)
         if known is None:
             return Enqueued(
                 new.name, State.REMOVED, detail="It was enqueued before, and removed from its queue."
             )
-        return Enqueued(new.name, State.ACCEPTED, known.outcome) if is_unsure else known
+        return Enqueued(new.name, State.ACCEPTED, known.outcome) if created.is_unsure else known
 
     def _known(self, task: type[AnyTask], new: NewTask) -> Enqueued | None:
         """What is known about a task whose name is taken; None if it is neither pending nor recorded."""
@@ -160,29 +159,14 @@ class Tasks:
         [record] = self._database.get([TaskRecord.key_of(task.name, new.name)])
         return _duplicate(new, record.payload_digest, record.outcome) if record is not None else None
 
-    def _attempt(self, new: NewTask) -> tuple[Exception | None, bool]:
-        """The queue's last answer (None: created), and whether an answer before it got lost."""
-        answer: Exception | None = None
-        for attempt in range(TRIES):
-            if attempt:
-                self._sleep(PAUSE_S * attempt)
-            try:
-                self._queues.create(new)
-                return None, False
-            except OutcomeUnknown as unknown:
-                answer = unknown
-            except (TaskExists, QueueRefused) as final:
-                return final, attempt > 0
-        return answer, True
-
     @staticmethod
-    def _said(new: NewTask, answer: Exception | None) -> Enqueued:
+    def _said(new: NewTask, created: Created) -> Enqueued:
         """The answer for a name that is ours alone: if it is taken, then by our own earlier try."""
-        if answer is None or isinstance(answer, TaskExists):
+        failure = created.failure
+        if failure is None or isinstance(failure, TaskExists):
             return Enqueued(new.name, State.ENQUEUED)
-        log.warning("Task %s: %s", new.name, in_full(answer))
-        state = State.UNKNOWN if isinstance(answer, OutcomeUnknown) else State.REFUSED
-        return Enqueued(new.name, state, detail=str(answer))
+        state = State.UNKNOWN if isinstance(failure, OutcomeUnknown) else State.REFUSED
+        return Enqueued(new.name, state, detail=str(failure))
 
 
 def _duplicate(new: NewTask, earlier_digest: str, outcome: str) -> Enqueued:

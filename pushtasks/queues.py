@@ -69,7 +69,7 @@ class NewTask:
 
 
 def find_location(settings: Settings) -> str:
-    """The queues' region: the setting, else what the metadata server says of this instance.
+    """The queues' region: the setting, else what the metadata server tells.
 
     App Engine sets no variable for it; see "Python 3 Runtime Environment", metadata server.
     """

@@ -18,6 +18,7 @@ from enum import StrEnum
 from google.cloud import ndb
 
 from pushtasks import names
+from pushtasks.creation import Creator
 from pushtasks.database import Database
 from pushtasks.delivery import BY_HAND_PREFIX, BY_HAND_QUEUE, Clock, utc_now
 from pushtasks.entities import DISCARDED, KEPT, RE_ENQUEUED, RE_ENQUEUEING, KeptTask, TaskRecord
@@ -30,7 +31,6 @@ from pushtasks.errors import (
     TaskFailure,
     in_full,
 )
-from pushtasks.queue_batches import QueueBatches
 from pushtasks.queues import NewTask, TaskQueues
 from pushtasks.task import Kinds
 
@@ -96,7 +96,7 @@ class KeptTaskActions:
         self._queues = queues
         self._kinds = kinds
         self._clock = clock
-        self._batches = QueueBatches(queues)
+        self._creator = Creator(queues)
 
     def enqueue_again(self, task_ids: Sequence[str], edit: Edit | None = None) -> ActionSummary:
         """Enqueue each again, under a derived name. What is done already stays done."""
@@ -180,8 +180,8 @@ class KeptTaskActions:
         return None
 
     def _create(self, entities: Sequence[KeptTask]) -> list[tuple[KeptTask, Exception | None]]:
-        answers = self._batches.create([self._new_task(entity) for entity in entities])
-        return list(zip(entities, answers, strict=True))
+        created = self._creator.create([self._new_task(entity) for entity in entities])
+        return [(entity, each.failure) for entity, each in zip(entities, created, strict=True)]
 
     def _unless_there(self, entity: KeptTask) -> Exception | None:
         """None if the task whose name is taken is recorded or pending; what to tell otherwise."""

@@ -50,6 +50,7 @@ class Worker:
     ) -> None:
         """`without_queue` are kinds that nobody enqueues. Raises BadDeclaration."""
         self.settings = settings
+        self.clock = clock
         self.kinds = Kinds(declared, settings)
         self.database = Database(settings.project, fast_path=settings.fast_path)
         self.slot = Slot(settings.slots)

@@ -33,10 +33,8 @@ class UpdateCounterHandler(TaskHandler):
                 403, "This form must be sent from its own page. Open /update-counter and send it there."
             )
         elif not may_change(caller, self.worker.settings):
-            self.answer(
-                403,
-                f"{caller.email} may look, but not change anything ({self.worker.settings.variable_of('editors')}).",
-            )
+            editors = self.worker.settings.variable_of("editors")
+            self.answer(403, f"{caller.email} may look, but not change anything ({editors}).")
         else:
             self._run_by_hand()
 

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         transaction_seconds=options.transaction_seconds,
         ttl=options.ttl,
         required_indexes=options.require_indexes,
+        on_lost=_stop_at_once,
     )
     try:
         server.start()
@@ -48,6 +49,12 @@ def main(arguments: Sequence[str]) -> int:
     signal.sigwait(signals)
     server.close()
     return 0
+
+
+def _stop_at_once(line: str) -> None:
+    """The data file is gone or damaged. Closing it would have SQLite write to it, and remove its log."""
+    print(f"localcloud.datastore: {line}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ class Committer:
             self._transactions.used(transaction)
             if how == "committed":
                 self._locks.release(transaction.owner, [each.key for each in prepared if each.key])
-            self._transactions.end(transaction, how)
+            self._transactions.end(transaction, how, by_commit=True)
 
     def allocate_ids(self, request: Message) -> list[Message]:
         """The keys of an AllocateIdsRequest, completed."""
@@ -196,6 +196,8 @@ class Committer:
                 changes = outcome.changes()
                 blockers = self._query_locks.readers_of(changes, transaction)
                 if not blockers:
+                    if transaction is not None:
+                        self._transactions.begin_commit(transaction)
                     index_updates = self._storage.write(changes, version) if changes else 0
                     if not is_pessimistic:
                         self._remember(version, changes)
@@ -203,6 +205,7 @@ class Committer:
                         self._storage.pin(version)
                     break
             self._query_locks.wait(owner, changes, blockers, deadline)
+        self._storage.check_quickly()
         self._counts.add(
             writes=sum(each.operation != "delete" for each in prepared),
             deletes=sum(each.operation == "delete" for each in prepared),

@@ -72,10 +72,15 @@ def _handler(
         except Refused as refused:
             context.set_code(refused.code)
             context.set_details(refused.message)
-        except Exception:  # noqa: BLE001 - the last line of defence, told in the log and as INTERNAL
-            _log.exception("%s failed", name)
-            context.set_code(grpc.StatusCode.INTERNAL)
-            context.set_details(f"localcloud.datastore has a bug: see its log about {name}.")
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            trouble = service.file_trouble(error)
+            if trouble is not None:
+                context.set_code(grpc.StatusCode.UNAVAILABLE)
+                context.set_details(trouble)
+            else:
+                _log.exception("%s failed", name)
+                context.set_code(grpc.StatusCode.INTERNAL)
+                context.set_details(f"localcloud.datastore has a bug: see its log about {name}.")
         return b""
 
     return handle

@@ -1,4 +1,6 @@
-"""What happens by itself: transactions expire, old versions go, the write-ahead log is put into the file."""
+"""What happens by itself: the file is looked after, transactions expire, old versions go,
+the write-ahead log is put into the file.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +49,12 @@ class Housekeeper:
             ticks += 1
             try:
                 self._tick(ticks)
-            except Exception:  # noqa: BLE001 - one failure must not end all housekeeping
-                _log.exception("housekeeping failed")
+            except Exception as error:  # noqa: BLE001 - one failure must not end all housekeeping
+                if self._service.file_trouble(error) is None:
+                    _log.exception("housekeeping failed")
 
     def _tick(self, ticks: int) -> None:
+        self._service.storage.check()
         self._service.transactions.expire()
         if ticks % _CHECKPOINT_EVERY == 0:
             self._service.storage.checkpoint()

@@ -11,11 +11,9 @@ A version is the time of its commit in microseconds since 1970, so that a read t
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import BinaryIO
 
 from localcloud.datastore.errors import BadStart
 
@@ -50,49 +48,19 @@ INSERT INTO latest VALUES (1, 0);
 """
 
 
-def claim(path: Path) -> BinaryIO:
-    """The file, kept from other servers until it is closed. Raises BadStart if another one has it.
-
-    Two servers on one file would each believe to know what is in it. The claim ends with the process.
-    """
-    try:
-        file = path.open("ab")
-    except OSError as error:
-        raise BadStart(
-            f"cannot open {path}: {error.strerror}. Name a file in a folder that is there."
-        ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise BadStart(f"{path} is in use by another server. Stop that one, or name another file.") from None
-    return file
-
-
-def create(path: Path) -> None:
-    """Make the file and its tables if they are not there. Raises BadStart for any other file."""
-    try:
-        connection = connect(path)
-    except sqlite3.Error as error:
-        raise BadStart(f"cannot open {path}: {error}. Name a file in a folder that can be written.") from None
-    try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                raise BadStart(f"{path} is another program's database. Name a new file, or one of ours.")
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID};"
-                f" PRAGMA user_version = {_FORMAT}; COMMIT"
-            )
-        written_by = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if written_by != _APPLICATION_ID or version != _FORMAT:
-            raise BadStart(
-                f"{path} is not a database of this version of localcloud.datastore. Name a new file."
-            )
-    except sqlite3.Error as error:
-        raise BadStart(f"{path} is not a readable SQLite file ({error}). Name another one.") from None
-    finally:
-        connection.close()
+def create(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables if they are not there. Raises BadStart for any other file, or sqlite3.Error."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise BadStart(f"{path} is another program's database. Name a new file, or one of ours.")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID};"
+            f" PRAGMA user_version = {_FORMAT}; COMMIT"
+        )
+    written_by = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if written_by != _APPLICATION_ID or version != _FORMAT:
+        raise BadStart(f"{path} is not a database of this version of localcloud.datastore. Name a new file.")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.data_file import is_refusal
 from localcloud.datastore import limits, wire
 from localcloud.datastore import messages as m
 from localcloud.datastore.clock import Clock, system_clock
@@ -27,6 +30,8 @@ from localcloud.datastore.ttl import Sweeper
 
 # With one more entity, of at most 1 MiB, a response stays below the 4 MiB that clients take by default.
 _FULL_RESPONSE_BYTES = 2_500_000
+_TELL_SECONDS = 60.0
+_log = logging.getLogger(__name__)
 
 IsWanted = Callable[[], bool]
 """Is the client that sent the request still there?"""
@@ -48,6 +53,8 @@ class Settings:
     required_indexes: Path | None = None
     clock: Clock = system_clock
     chance: random.Random = field(default_factory=random.SystemRandom)
+    on_lost: Callable[[str], None] = lambda _: None
+    """Is told, in one line, if the data file goes or breaks while it is in use."""
 
 
 class Service:
@@ -56,8 +63,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.counts = Counts()
+        self._told_at = -_TELL_SECONDS
         requirements = read_index_file(settings.required_indexes) if settings.required_indexes else None
-        self.storage = Storage(settings.data, settings.clock)
+        self.storage = Storage(settings.data, settings.clock, settings.on_lost)
         self.locks = LockTable(settings.lock_wait_seconds, settings.politeness_seconds)
         self.transactions = Transactions(
             settings.clock,
@@ -193,10 +201,25 @@ class Service:
         self.storage.clear()
         self.counts.clear()
 
+    def file_trouble(self, error: Exception) -> str | None:
+        """What to tell a client of an error that the file or the disk is to blame for; None for a bug."""
+        if is_refusal(error):
+            self._tell_trouble(f"the data file could not be used: {error}")
+            return f"The data file could not be used: {error}."
+        lost = self.storage.blame(error)
+        return None if lost is None else str(lost)
+
     def close(self) -> None:
         """Give up the file. No method may be running."""
         self.transactions.clear()
         self.storage.close()
+
+    def _tell_trouble(self, line: str) -> None:
+        """In the log, once a minute: a full disk fails every commit."""
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_SECONDS:
+            self._told_at = now
+            _log.error("localcloud.datastore: %s", line)
 
     def _read(self, keys: list[bytes], view: View, is_wanted: IsWanted) -> dict[bytes, Row]:
         transaction = view.transaction

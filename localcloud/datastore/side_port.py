@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from localcloud.datastore.errors import BadStart
 from localcloud.datastore.service import Service
+from localcloud.http_guard import FORBIDDEN, HttpGuard
 
 
 class SidePort:
@@ -18,6 +20,7 @@ class SidePort:
 
         class Handler(_Handler):
             datastore = service
+            guard = HttpGuard(host, port)
 
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
@@ -27,6 +30,7 @@ class SidePort:
             ) from None
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
+        Handler.guard.port = self.port
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.1},
@@ -48,8 +52,11 @@ class SidePort:
 
 class _Handler(BaseHTTPRequestHandler):
     datastore: Service
+    guard: HttpGuard
 
     def do_GET(self) -> None:
+        if self._is_refused():
+            return
         if self.path == "/":
             self._answer(200, "text/plain", "Ok\n")
         elif self.path == "/counts":
@@ -58,15 +65,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/plain", "There is GET /, GET /counts and POST /reset.\n")
 
     def do_POST(self) -> None:
+        if self._is_refused():
+            return
         # The official emulators reset themselves at POST /reset, too.
         if self.path == "/reset":
-            self.datastore.reset()
+            try:
+                self.datastore.reset()
+            except sqlite3.Error as error:
+                trouble = self.datastore.file_trouble(error) or f"The reset failed: {error}."
+                self._answer(503, "text/plain", f"{trouble}\n")
+                return
             self._answer(200, "text/plain", "Ok\n")
         else:
             self._answer(404, "text/plain", "There is GET /, GET /counts and POST /reset.\n")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: these requests are not worth a line."""
+
+    def _is_refused(self) -> bool:
+        """Answers a request that another site's page may have sent."""
+        refusal = self.guard.refusal(self.command, self.headers.get)
+        if refusal is not None:
+            self._answer(FORBIDDEN, "text/plain", f"{refusal}\n")
+        return refusal is not None
 
     def _answer(self, status: int, content_type: str, text: str) -> None:
         content = text.encode()

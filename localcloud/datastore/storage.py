@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from localcloud.data_file import DataFile, DataFileError, is_sound
 from localcloud.datastore import schema
 from localcloud.datastore.catalog import Catalog
 from localcloud.datastore.clock import Clock
+from localcloud.datastore.errors import BadStart
 from localcloud.datastore.indexing import IndexedValues, entries
 
 _MAX_PARAMETERS = 500
@@ -53,68 +55,106 @@ class Change:
 class Storage:
     """A database file, or, without one, a nameless one that goes with the process."""
 
-    def __init__(self, path: Path | None, clock: Clock) -> None:
+    def __init__(
+        self, path: Path | None, clock: Clock, on_lost: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`on_lost` is told if the file goes or breaks while it is in use. Raises BadStart."""
         temporary = schema.temporary_folder() if path is None else None
         path = path or Path(temporary.name if temporary else "") / "datastore.sqlite3"
-        self._claim = schema.claim(path)
-        try:
-            schema.create(path)
-        except BaseException:
-            self._claim.close()
-            raise
         self._clock = clock
-        self.writing_mutex = threading.RLock()
-        self._writer = schema.connect(path)
-        self.catalog = Catalog(self._writer, self.writing_mutex)
-        self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        for _ in range(_READERS):
-            reader = schema.connect(path)
-            self.snapshot_version(reader)
-            self._readers.put(reader)
-        # A new database is as old as its first start: every read has a time.
-        self._writer.execute("UPDATE latest SET version = ? WHERE version = 0", (clock(),))
-        self.last_version: int = self._writer.execute("SELECT version FROM latest").fetchone()[0]
         self._latest_read = 0
+        self.writing_mutex = threading.RLock()
+        self._connections: list[sqlite3.Connection] = []
+        self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._file: DataFile | None = None
+        try:
+            if temporary is None:
+                self._file = DataFile(path, on_lost)
+            self._open(path)
+        except Exception as error:
+            bad_start = self._bad_start(path, error)
+            self._close_all()
+            raise bad_start from error
         if temporary is not None:
             # All have opened the files, which are now gone with this process, however it ends.
             temporary.cleanup()
 
+    def _open(self, path: Path) -> None:
+        self._writer = self._connect(path)
+        schema.create(self._writer, path)
+        if self._file is not None:
+            self._file.use(self._writer)
+        self.catalog = Catalog(self._writer, self.writing_mutex)
+        for _ in range(_READERS):
+            reader = self._connect(path)
+            self.snapshot_version(reader)
+            self._readers.put(reader)
+        # A new database is as old as its first start: every read has a time.
+        self._writer.execute("UPDATE latest SET version = ? WHERE version = 0", (self._clock(),))
+        self.last_version: int = self._writer.execute("SELECT version FROM latest").fetchone()[0]
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = schema.connect(path)
+        self._connections.append(connection)
+        return connection
+
+    def _bad_start(self, path: Path, error: Exception) -> Exception:
+        """What kept the file from being opened, as a BadStart where it was not a bug."""
+        if isinstance(error, DataFileError):
+            return BadStart(str(error))
+        if not isinstance(error, (sqlite3.Error, OSError)):
+            return error
+        lost = self._file.find_damage(error) if self._file is not None else None
+        return BadStart(
+            str(lost) if lost is not None else f"cannot use {path}: {error}. Is there space left?"
+        )
+
+    def check(self) -> None:
+        """Raises DataFileError if the file is no longer there, or no longer the same."""
+        if self._file is not None:
+            self._file.check()
+
+    def check_quickly(self) -> None:
+        """The same, after each commit and before it is acknowledged; nobody need wait for it."""
+        if self._file is not None:
+            self._file.check(is_quick=True)
+
+    def blame(self, error: Exception) -> DataFileError | None:
+        """What an error tells of the file: that it is lost, or None."""
+        return self._file.blame(error, self._is_sound) if self._file is not None else None
+
     def close(self) -> None:
         """Close the file; nothing may be under way."""
         with self.writing_mutex:
-            for _ in range(_READERS):
-                self._readers.get().close()
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._writer.close()
+            if self._file is not None:
+                self._file.finish(self._writer)
+            self._close_all()
+
+    def _close_all(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        if self._file is not None:
             # Last: closing any descriptor of a file gives up SQLite's locks on it.
-            self._claim.close()
+            self._file.release()
 
     # Reading
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the database until the end of the block."""
-        connection = self._readers.get()
-        try:
+        with self._reader() as connection:
             connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.execute("ROLLBACK")
-            self._readers.put(connection)
+            try:
+                yield connection
+            finally:
+                # An error of the disk has ended it already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
         """The latest versions of those entities that are there."""
-        connection = self._readers.get()
-        try:
-            if len(keys) <= _MAX_PARAMETERS:
-                return _read(connection, keys)
-            connection.execute("BEGIN")
-            try:
-                return _read(connection, keys)
-            finally:
-                connection.execute("ROLLBACK")
-        finally:
-            self._readers.put(connection)
+        with self._reader() if len(keys) <= _MAX_PARAMETERS else self.reading() as connection:
+            return _read(connection, keys)
 
     def read_at(self, keys: Sequence[bytes], version: int) -> dict[bytes, Row]:
         """The entities as they were at a version of the past."""
@@ -177,9 +217,7 @@ class Storage:
             else:
                 updated.append((version, change.digest, after, change.key))
             self._diff_rows(change, version, rows_added, rows_removed)
-        writer = self._writer
-        writer.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction() as writer:
             if replaced:
                 writer.executemany(
                     "INSERT INTO past_entity (key, since, until, created, data)"
@@ -207,11 +245,6 @@ class Storage:
             if rows_added:
                 writer.executemany("INSERT INTO index_row VALUES (?, ?, ?, ?, ?)", rows_added)
             writer.execute("UPDATE latest SET version = ?", (version,))
-            writer.execute("COMMIT")
-        except BaseException:
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
-            raise
         self.last_version = version
         return len(rows_added) + len(rows_removed)
 
@@ -244,8 +277,9 @@ class Storage:
 
     def reserve(self, ids: Sequence[tuple[int, bytes, int]]) -> None:
         """Keep ids back: partition, incomplete path and id."""
-        with self.writing_mutex:
-            self._writer.executemany("INSERT OR IGNORE INTO reserved_id VALUES (?, ?, ?)", ids)
+        with self.writing_mutex, self._transaction() as writer:
+            writer.executemany("INSERT OR IGNORE INTO reserved_id VALUES (?, ?, ?)", ids)
+        self.check_quickly()
 
     def is_reserved(self, partition: int, path: bytes, id_: int) -> bool:
         """Was this id, below that incomplete path, kept back?"""
@@ -272,27 +306,51 @@ class Storage:
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the file, as far as no reader is in the way."""
-        connection = self._readers.get()
-        try:
+        with self._reader() as connection:
             _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        finally:
-            self._readers.put(connection)
         if pages > _LONG_LOG_PAGES:
             # Writers that never pause never let it start anew. What is left to be moved now is little.
             with self.writing_mutex:
                 self._writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def clear(self) -> None:
-        """Forget everything, the past too."""
-        with self.writing_mutex:
-            writer = self._writer
-            writer.execute("BEGIN IMMEDIATE")
-            for table in (
-                "partition", "scope", "entity", "index_row", "past_entity", "past_index_row", "reserved_id"
-            ):  # fmt: skip
+        """Forget everything, the past too.
+
+        The numbers of partitions and scopes stay: a commit that is under way has them in its keys already.
+        """
+        with self.writing_mutex, self._transaction() as writer:
+            for table in ("entity", "index_row", "past_entity", "past_index_row", "reserved_id"):
                 writer.execute(f"DELETE FROM {table}")
+        self.check_quickly()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One SQLite transaction: when the block has ended, it is on disk; if it raises, nothing of it is.
+
+        Left open by an error, it would be seen by those who read before they write, and take along what they
+        write, so that they would tell of what was never committed.
+        """
+        writer = self._writer
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield writer
             writer.execute("COMMIT")
-            self.catalog.load()
+        except BaseException:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        connection = self._readers.get()
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
+
+    def _is_sound(self) -> bool:
+        with self._reader() as connection:
+            return is_sound(connection)
 
 
 def read_past(connection: sqlite3.Connection, key: bytes, version: int) -> Row | None:

@@ -38,6 +38,9 @@ class Transaction:
     queries: list[QueryPredicate] = field(default_factory=list)
     in_use: int = 0
     """Requests under way: a transaction that is just being used is not idle."""
+    is_committing: bool = False
+    """Its changes are on their way to the disk: whether they get there decides how it ends."""
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 class Transactions:
@@ -102,19 +105,32 @@ class Transactions:
             transaction.in_use -= 1
             transaction.used_us = self._clock()
 
-    def end(self, transaction: Transaction, how: str) -> bool:
-        """Take it out, and release what it holds; False if it had ended before."""
+    def begin_commit(self, transaction: Transaction) -> None:
+        """From now on nothing but its commit ends it. Raises Refused if something has."""
         with self._mutex:
+            if transaction.id not in self._open:
+                raise self._refusal(transaction.id)
+            transaction.is_committing = True
+
+    def end(self, transaction: Transaction, how: str, *, by_commit: bool = False) -> bool:
+        """Take it out, and release what it holds; False if it had ended before, or is being committed."""
+        with self._mutex:
+            if transaction.is_committing and not by_commit:
+                return False
             if self._open.pop(transaction.id, None) is None:
                 return False
             self._ended[transaction.id] = how
             if len(self._ended) > _REMEMBERED_ENDS:
                 del self._ended[next(iter(self._ended))]
         self._on_end(transaction)
+        transaction.ended.set()
         return True
 
     def rollback(self, id_: bytes, database: tuple[str, str]) -> None:
-        """End it without effect. Raises Refused for one that was committed, or never was."""
+        """End it without effect. Raises Refused for one that was committed, or never was.
+
+        Waits for a commit that is on its way to the disk: only then is known which of the two it was.
+        """
         with self._mutex:
             transaction = self._open.get(id_)
             how = self._ended.get(id_)
@@ -123,7 +139,9 @@ class Transactions:
         if transaction is not None:
             if transaction.database != database:
                 raise invalid("The transaction belongs to another project or database.")
-            self.end(transaction, "rolled back")
+            if not self.end(transaction, "rolled back"):
+                transaction.ended.wait()
+                self.rollback(id_, database)
 
     def expire(self) -> None:
         """End those that lived too long, or were not used for too long."""

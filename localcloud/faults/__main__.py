@@ -20,15 +20,25 @@ from localcloud.faults.proxy import Proxy
 from localcloud.faults.script import Script, ScriptError
 from localcloud.frontend.messages import Request, Response, text_response
 from localcloud.frontend.server import Server
+from localcloud.http_guard import FORBIDDEN, Body, HttpGuard
 
 
 class SidePort:
     """The HTTP side: reads and writes the scripts."""
 
-    def __init__(self, scripts: dict[str, Script]) -> None:
+    def __init__(self, scripts: dict[str, Script], guard: HttpGuard) -> None:
         self._scripts = scripts
+        self.guard = guard
 
     async def handle(self, request: Request) -> Response:
+        def header(name: str) -> str | None:
+            value = request.header(name.encode())
+            return None if value is None else value.decode("latin-1")
+
+        body = Body.API if request.method == b"POST" else Body.ANY
+        refusal = self.guard.refusal(request.method.decode("latin-1"), header, body)
+        if refusal is not None:
+            return text_response(FORBIDDEN, refusal)
         if request.target != b"/faults":
             return text_response(404, "There is only /faults.")
         if request.method == b"POST":
@@ -78,7 +88,8 @@ def main(arguments: Sequence[str]) -> int:
     if not proxies:
         print("localcloud.faults: name a server: --datastore HOST:PORT or --tasks HOST:PORT", file=sys.stderr)
         return 2
-    return asyncio.run(_serve(options, proxies, SidePort(scripts)))
+    side_port = SidePort(scripts, HttpGuard(options.host, options.http_port))
+    return asyncio.run(_serve(options, proxies, side_port))
 
 
 async def _serve(
@@ -95,7 +106,8 @@ async def _serve(
             wished = f"{option} {port}"
             addresses.append(f"{options.host}:{await proxy.start(options.host, port)}")
         wished = f"--http-port {options.http_port}"
-        addresses.append(f"http {options.host}:{await server.start(options.host, options.http_port)}")
+        side_port.guard.port = await server.start(options.host, options.http_port)
+        addresses.append(f"http {options.host}:{side_port.guard.port}")
     except OSError as error:
         print(f"localcloud.faults: can't listen, {wished}: {error}", file=sys.stderr)
         return 2

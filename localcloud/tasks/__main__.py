@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             project=options.project,
             location=options.location,
             verbose=options.verbose,
+            on_lost=stop_at_once,
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(server))
@@ -51,6 +52,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"localcloud.tasks: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def stop_at_once(line: str) -> None:
+    """The data file is gone or damaged. Closing it would have SQLite write to it, and remove its log."""
+    print(f"localcloud.tasks: {line}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 async def serve(options: "Options") -> None:

@@ -68,7 +68,7 @@ class BatchMethods:
         return {"GetOperation": Method(GetOperationRequest, self.get_operation)}
 
     async def batch_create_tasks(self, request: Message) -> Message:
-        queue = self._broker.queue(request.parent)
+        self._broker.queue(request.parent)
         if not 1 <= len(request.requests) <= MAX_CREATED:
             raise invalid(f"requests has {len(request.requests):,} items. Expected 1 to {MAX_CREATED}.")
         for index, item in enumerate(request.requests):
@@ -76,7 +76,7 @@ class BatchMethods:
                 raise invalid(
                     f"requests[{index}].parent is {item.parent!r}. Expected the batch's, {request.parent!r}."
                 )
-        return await self._once(request, "create", lambda: self._create(queue, request))
+        return await self._once(request, "create", lambda: self._create(request))
 
     async def batch_delete_tasks(self, request: Message) -> Message:
         queue = self._broker.queue(request.parent)
@@ -92,11 +92,11 @@ class BatchMethods:
             )
         return operation
 
-    async def _create(self, queue: Queue, request: Message) -> Result:
+    async def _create(self, request: Message) -> Result:
+        queue = self._broker.queue(request.parent)
         metadata = BatchCreateTasksMetadata()
         set_us(metadata.start_time, self._broker.clock.now_us())
         response = BatchCreateTasksResponse()
-        created = []
         for index, item in enumerate(request.requests):
             try:
                 view = checked_view(item.response_view)
@@ -104,11 +104,10 @@ class BatchMethods:
             except ApiError as error:
                 _set_status(metadata.failed_requests[index], error)
                 continue
-            created.append(task)
             describe(task, item.task, view)
             response.tasks.append(item.task)
-        if created:
-            await self._broker.settled(queue, created)
+        # Also for the refusals: a name may be taken by a task that is only about to be written.
+        await self._broker.store.settled()
         set_us(metadata.end_time, self._broker.clock.now_us())
         state = BatchCreateTasksMetadata.State
         metadata.state = state.PARTIALLY_SUCCEEDED if metadata.failed_requests else state.SUCCEEDED
@@ -124,7 +123,7 @@ class BatchMethods:
                 self._broker.delete(self._broker.task(task_name))
             except ApiError as error:
                 _set_status(metadata.failed_requests[index], error)
-        await self._broker.store.committed()
+        await self._broker.store.settled()
         set_us(metadata.end_time, self._broker.clock.now_us())
         state = BatchDeleteTasksMetadata.State
         metadata.state = state.PARTIALLY_SUCCEEDED if metadata.failed_requests else state.SUCCEEDED

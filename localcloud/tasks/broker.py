@@ -1,10 +1,7 @@
 """The queues of one server: finds them, creates and deletes tasks in them, keeps their dispatchers going."""
 
-import asyncio
 import dataclasses
-import functools
 import random
-import sqlite3
 from collections.abc import Mapping
 
 import grpc
@@ -18,7 +15,7 @@ from localcloud.tasks.names import check_queue, shown, split_task
 from localcloud.tasks.queue import DISABLED, PAUSED, RUNNING, Queue
 from localcloud.tasks.queue_config import DEFAULT_QUEUE, DEFAULT_QUEUE_ID, QueueConfig
 from localcloud.tasks.store import Store
-from localcloud.tasks.task import LiveTask, State
+from localcloud.tasks.task import LiveTask
 from localcloud.tasks.validation import check_task
 
 OUTPUT_ONLY_FIELDS = (
@@ -48,6 +45,7 @@ class Broker:
         self._random = randomness
         for queue in store.queues():
             self._adopt(queue)
+        store.on_new_tasks(lambda queue: self._dispatchers[queue.name].pump())
 
     def apply_file(self, location: str, configs: Mapping[str, QueueConfig]) -> None:
         """Make the queues of `location` what queue.yaml says, as an upload of it does.
@@ -63,8 +61,7 @@ class Broker:
         named.setdefault(f"{location}/queues/{DEFAULT_QUEUE_ID}", DEFAULT_QUEUE)
         for queue in list(self.queues.values()):
             if queue.from_file and queue.name not in named:
-                queue.state = DISABLED
-                self.store.save_queue(queue)
+                self.store.save_queue(queue, state=DISABLED)
         for name, config in named.items():
             self._apply_entry(name, config)
 
@@ -90,8 +87,18 @@ class Broker:
     def dispatcher(self, queue: Queue) -> Dispatcher:
         return self._dispatchers[queue.name]
 
+    async def settled_task(self, name: str) -> LiveTask:
+        """The live task of that name, once the disk holds all that is known of it.
+
+        Raises ApiError, and sqlite3.Error if the disk refuses.
+        """
+        queue_name, task_id = split_task(name)
+        while not self.store.is_settled(self.queue(queue_name), task_id):
+            await self.store.committed()
+        return self.task(name)
+
     def task(self, name: str) -> LiveTask:
-        """The live task of that name. Raises ApiError.
+        """The live task of that name, as it is now. Raises ApiError.
 
         Real service: a task that succeeded or was given up is gone, and NOT_FOUND (GetTask).
         """
@@ -100,11 +107,7 @@ class Broker:
         task = queue.tasks.get(task_id)
         if task is None:
             if self.store.is_taken(queue, task_id):
-                # Real service: these words (recorded in the tests of aertje/cloud-tasks-emulator).
-                raise not_found(
-                    "The task no longer exists, though a task with this name existed recently. "
-                    "The task either successfully completed or was deleted."
-                )
+                raise _gone()
             raise not_found(
                 f"Requested entity was not found: task {task_id!r} is not, or no longer, in its queue."
             )
@@ -113,7 +116,8 @@ class Broker:
     def create(self, queue: Queue, message: Message) -> LiveTask:
         """Take in the new Task `message`, which keeps only what the creator may set. Raises ApiError.
 
-        The task is not safe, and not dispatched, before the store has committed: await `settled`.
+        The task is there, and dispatched, once the store has committed. Until then the caller may tell of
+        neither the task nor the refusal: a name may be taken by a task that is only about to be written.
         """
         now_us = self.clock.now_us()
         task_id = self._new_id(queue, message.name)
@@ -124,43 +128,29 @@ class Broker:
             # Real service: cut to milliseconds (Task.dispatch_deadline).
             message.dispatch_deadline.nanos -= message.dispatch_deadline.nanos % 1_000_000
         task = LiveTask(queue, self.store.next_seq(), task_id, now_us, eta_us, message.SerializeToString())
-        # From here on the name is taken; the task waits for its time only once it is on disk.
-        queue.tasks[task_id] = task
         self.store.add(task)
         return task
 
-    def settled(self, queue: Queue, tasks: list[LiveTask]) -> asyncio.Future[None]:
-        """Done once the new `tasks` are on disk; from then on they are dispatched, whoever waits for this."""
-        committed = self.store.committed()
-        committed.add_done_callback(functools.partial(self._begin, queue, tasks))
-        return committed
-
     def delete(self, task: LiveTask) -> None:
-        """Remove a task. Real service: possible while it waits and while it runs (DeleteTask)."""
-        task.queue.remove(task)
-        self.store.remove(task)
+        """Remove a task; it is gone once the store has committed. Raises ApiError if that is under way.
 
-    def purge(self, queue: Queue) -> None:
-        """Remove all tasks that are there now."""
-        queue.purge_us = self.clock.now_us()
-        for task in queue.clear():
-            self.store.remove(task)
-        self.store.save_queue(queue)
+        Real service: possible while it waits and while it runs (DeleteTask).
+        """
+        if not self.store.delete(task):
+            raise _gone()
 
     def set_state(self, queue: Queue, state: int) -> None:
-        """Pause or resume a queue."""
-        queue.state = state
-        self.store.save_queue(queue)
+        """Pause or resume a queue. Raises sqlite3.Error, and then nothing has changed."""
+        self.store.save_queue(queue, state=state)
         self._dispatchers[queue.name].reconfigure()
 
     def configure(self, queue: Queue, config: QueueConfig) -> None:
-        """Give a queue other settings; its tasks stay."""
-        queue.config = config
-        self.store.save_queue(queue)
+        """Give a queue other settings; its tasks stay. Raises sqlite3.Error, and then nothing has changed."""
+        self.store.save_queue(queue, config=config)
         self._dispatchers[queue.name].reconfigure()
 
     def create_queue(self, name: str, config: QueueConfig, *, from_file: bool = False) -> Queue:
-        """A new, running queue; the name must be free."""
+        """A new, running queue; the name must be free. Raises sqlite3.Error, and then there is none."""
         number = max((queue.number for queue in self.queues.values()), default=0) + 1
         queue = Queue(number, name, config, from_file=from_file)
         self.store.save_queue(queue)
@@ -168,12 +158,12 @@ class Broker:
         return queue
 
     def delete_queue(self, queue: Queue) -> None:
-        """Remove a queue and all that is in it."""
+        """Remove a queue and all that is in it. Raises sqlite3.Error, and then it is all there."""
+        self.store.forget_queue(queue)
         self._dispatchers.pop(queue.name).stop()
         del self.queues[queue.name]
         queue.state = DISABLED
         queue.clear()
-        self.store.forget_queue(queue)
 
     def _adopt(self, queue: Queue) -> None:
         self.queues[queue.name] = queue
@@ -187,12 +177,12 @@ class Broker:
             config = dataclasses.replace(config, rate_per_second=old.rate_per_second)
         if queue is None:
             queue = self.create_queue(name, config, from_file=True)
-        queue.config, queue.from_file = config, True
+        state = queue.state
         if is_paused:
-            queue.state = PAUSED
-        elif queue.state == DISABLED:
-            queue.state = RUNNING
-        self.store.save_queue(queue)
+            state = PAUSED
+        elif state == DISABLED:
+            state = RUNNING
+        self.store.save_queue(queue, config=config, state=state, from_file=True)
         self._dispatchers[name].reconfigure()
 
     def _new_id(self, queue: Queue, name: str) -> str:
@@ -205,7 +195,7 @@ class Broker:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"Task name {shown(name)} must start with the name of its queue, {queue.name}.",
             )
-        if task_id in queue.tasks:
+        if task_id in queue.tasks or self.store.is_being_added(queue, task_id):
             raise already_exists("Requested entity already exists")
         if self.store.is_taken(queue, task_id):
             # Real service: the id of a deleted or executed task is not available at once
@@ -215,17 +205,6 @@ class Broker:
             )
         return task_id
 
-    def _begin(self, queue: Queue, tasks: list[LiveTask], committed: "asyncio.Future[None]") -> None:
-        failed = not committed.cancelled() and isinstance(committed.exception(), sqlite3.Error)
-        for task in tasks:
-            if failed and task.state is not State.GONE:
-                queue.remove(task)
-            elif task.state is State.WAITING:
-                queue.wait(task)
-        dispatcher = self._dispatchers.get(queue.name)
-        if dispatcher is not None:
-            dispatcher.pump()
-
     def _queues_beside(self, name: str) -> str:
         """What there is instead: the queues of that location, or else the locations that have some."""
         location = name.partition("/queues/")[0]
@@ -234,3 +213,11 @@ class Broker:
             return f"There are: {', '.join(ids)}."
         locations = sorted({queue.partition("/queues/")[0] for queue in self.queues})
         return f"There are queues in: {', '.join(locations) or 'no location'}."
+
+
+def _gone() -> ApiError:
+    # Real service: these words (recorded in the tests of aertje/cloud-tasks-emulator).
+    return not_found(
+        "The task no longer exists, though a task with this name existed recently. "
+        "The task either successfully completed or was deleted."
+    )

@@ -47,7 +47,9 @@ def _handler(name: str, method: Method, counts: Counts) -> Any:
             await context.abort(error.code, error.message)
         except sqlite3.Error as error:
             counts.note_call(name, len(raw), 1)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {error}.")
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, f"The task store could not be written: {str(error).rstrip('.')}."
+            )
         counts.note_call(name, len(raw), 1 if method.bill is None else method.bill(request, response))
         answer: bytes = response.SerializeToString()
         return answer

@@ -1,11 +1,13 @@
 """Waits until queues have nothing left to do."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable
 
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.faults import FaultySender
 from localcloud.tasks.queue import Queue
+from localcloud.tasks.store import Store
 
 CHECK_SECONDS = 0.01
 
@@ -20,14 +22,25 @@ async def wait_idle(
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_seconds
-    while faults.duplicates_in_flight or not _are_idle(
-        queue for queue in broker.queues.values() if queue_id in (None, queue.id)
-    ):
+
+    def is_quiet() -> bool:
+        queues = (queue for queue in broker.queues.values() if queue_id in (None, queue.id))
+        return not faults.duplicates_in_flight and _are_idle(queues)
+
+    # Once more at the end: what was written may have been new tasks.
+    while not (is_quiet() and await _is_written(broker.store) and is_quiet()):
         left = end - loop.time()
         if left <= 0:
             return False
         await asyncio.sleep(min(CHECK_SECONDS, left))
-    broker.store.flush()
+    return True
+
+
+async def _is_written(store: Store) -> bool:
+    try:
+        await store.settled()
+    except sqlite3.Error:
+        return False
     return True
 
 

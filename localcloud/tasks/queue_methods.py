@@ -90,7 +90,7 @@ class QueueMethods:
     async def purge_queue(self, request: Message) -> Message:
         """We differ: takes effect at once; the real service takes up to a minute."""
         queue = self._broker.queue(request.name)
-        self._broker.purge(queue)
+        self._broker.store.purge(queue)
         await self._broker.store.committed()
         return queue_message(queue)
 

@@ -53,6 +53,7 @@ class Options:
     project: str = DEFAULT_PROJECT
     location: str = DEFAULT_LOCATION
     verbose: bool = False
+    on_lost: Callable[[str], None] = lambda _: None  # told in one line if the file goes or breaks
 
 
 class Service:
@@ -69,7 +70,7 @@ class Service:
         self.http_port = 0
         self._options = options
         clock = LoopClock(loop)
-        self._store = Store(options.data, loop, clock)
+        self._store = Store(options.data, loop, clock, options.on_lost)
         self._sender = HttpSender(options.targets, options.files.services, loop, clock, randomness)
         self.faults = FaultySender(self._sender, clock)
         finished = FinishedTasks()

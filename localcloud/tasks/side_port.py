@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from localcloud.http_guard import FORBIDDEN, Body, HttpGuard
 from localcloud.tasks.broker import Broker
 from localcloud.tasks.counts import Counts
 from localcloud.tasks.faults import FaultySender, fault_plan
@@ -23,11 +25,13 @@ class SidePort:
         self._counts = counts
         self._faults = faults
         self._redelivery = redelivery
+        self._guard = HttpGuard("", 0)
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises OSError if it is taken."""
-        application = web.Application()
+        self._guard = HttpGuard(host, port)
+        application = web.Application(middlewares=[self._guarded])
         application.add_routes(
             [
                 web.get("/", self.alive),
@@ -42,13 +46,23 @@ class SidePort:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
-        bound: int = self._runner.addresses[0][1]
-        return bound
+        self._guard.port = self._runner.addresses[0][1]
+        return self._guard.port
 
     async def stop(self) -> None:
         """Stop listening; requests under way are cut off after half a second."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        body = Body.API if request.path == "/faults" and request.method == "POST" else Body.ANY
+        refusal = self._guard.refusal(request.method, request.headers.get, body)
+        if refusal is not None:
+            return web.Response(status=FORBIDDEN, text=f"{refusal}\n")
+        return await handler(request)
 
     async def alive(self, _: web.Request) -> web.Response:
         return web.Response(text="Ok\n")

@@ -1,7 +1,9 @@
 """The methods of google.cloud.tasks.v2.CloudTasks that are about single tasks."""
 
+import grpc
+
 from localcloud.tasks.broker import Broker
-from localcloud.tasks.errors import invalid
+from localcloud.tasks.errors import ApiError, invalid
 from localcloud.tasks.grpc_methods import Method
 from localcloud.tasks.messages import (
     BASIC_VIEW,
@@ -42,20 +44,27 @@ class TaskMethods:
     async def create_task(self, request: Message) -> Message:
         view = checked_view(request.response_view)
         queue = self._broker.queue(request.parent)
-        task = self._broker.create(queue, request.task)
-        settled = self._broker.settled(queue, [task])
+        try:
+            task = self._broker.create(queue, request.task)
+        except ApiError as error:
+            if error.code is grpc.StatusCode.ALREADY_EXISTS:
+                # By a task, perhaps, that is only about to be written.
+                await self._broker.store.settled()
+            raise
+        committed = self._broker.store.committed()
         describe(task, request.task, view)
-        await settled
+        await committed
         return request.task
 
     async def get_task(self, request: Message) -> Message:
         view = checked_view(request.response_view)
-        return shown(self._broker.task(request.name), view)
+        return shown(await self._broker.settled_task(request.name), view)
 
     async def list_tasks(self, request: Message) -> Message:
         view = checked_view(request.response_view)
-        queue = self._broker.queue(request.parent)
         size = page_size(request.page_size, MAX_PAGE_SIZE)
+        await self._broker.store.settled()
+        queue = self._broker.queue(request.parent)
         # Real service: in no particular order. Here in that of creation, so that a page's end has a place:
         # tasks that come or go between two pages shift nothing.
         after = self._pages.position(request.page_token, queue.name)
@@ -71,13 +80,13 @@ class TaskMethods:
         return response
 
     async def delete_task(self, request: Message) -> Message:
-        self._broker.delete(self._broker.task(request.name))
+        self._broker.delete(await self._broker.settled_task(request.name))
         await self._broker.store.committed()
         return Empty()
 
     async def run_task(self, request: Message) -> Message:
         view = checked_view(request.response_view)
-        task = self._broker.task(request.name)
+        task = await self._broker.settled_task(request.name)
         self._broker.dispatcher(task.queue).run(task)
         # Real service: the answer shows the task dispatched, before its target has answered (RunTask).
         # We differ: it may be called as often as one likes; the quota is 60 a minute. No quota is kept here.

@@ -1,4 +1,4 @@
-"""What an increment is, and what is said of one that is none."""
+"""What an increment is, and what its parsing says about anything else."""
 
 from __future__ import annotations
 

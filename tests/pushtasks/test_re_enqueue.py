@@ -40,8 +40,8 @@ LOST: list[dict[str, object]] = [
 
 
 @pytest.fixture(scope="module")
-def queue_settings() -> Iterator[CounterSettings]:
-    """CounterSettings that lead to a Cloud Tasks whose worker is away."""
+def tasks_server() -> Iterator[TasksProcess]:
+    """A Cloud Tasks whose worker is away."""
     away = {"worker": "http://127.0.0.1:1"}
     with TasksProcess(QUEUE_FILE, away, "--project", PROJECT, "--location", "us-central1") as tasks:
         yield tasks

@@ -1,4 +1,4 @@
-"""Values that are dear to get: who waits for them, and how old they get."""
+"""Values that are expensive to fetch: who waits for them, and how old they get."""
 
 from __future__ import annotations
 

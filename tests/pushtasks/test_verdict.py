@@ -34,7 +34,7 @@ def test_when_nothing_is_wrong_it_is_ok_and_says_why() -> None:
     assert verdict.level is Level.OK
     assert verdict.findings[0].sentence.startswith("Every task that arrives is applied")
     fresh = judge([], [_queue()], None, NOW)
-    assert fresh.findings[0].sentence == "No increment has been applied yet, and none waits long."
+    assert fresh.findings[0].sentence == "No task has been applied yet, and none waits long."
 
 
 def test_an_old_task_degrades_and_a_very_old_one_fails() -> None:

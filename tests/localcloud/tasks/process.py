@@ -12,13 +12,14 @@ QUEUES = "queue:\n- name: q\n  rate: 500/s\n  bucket_size: 500\n  max_concurrent
 
 
 class ServerProcess:
-    """`python -m localcloud.tasks` with a file; ready once made."""
+    """`python -m localcloud.tasks` with a file; ready once made. `before_it` is Python that it runs first."""
 
-    def __init__(self, folder: Path, target: str, *options: str) -> None:
+    def __init__(self, folder: Path, target: str, *options: str, before_it: str = "") -> None:
         queues = folder / "queue.yaml"
         if not queues.exists():
             queues.write_text(QUEUES)
-        command = [sys.executable, "-m", "localcloud.tasks", "--queues", str(queues), "--port", "0"]
+        program = f"{before_it}\nimport runpy; runpy.run_module('localcloud.tasks', run_name='__main__')"
+        command = [sys.executable, "-c", program, "--queues", str(queues), "--port", "0"]
         command += ["--target", target, "--data", str(folder / "tasks.sqlite3"), *options]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

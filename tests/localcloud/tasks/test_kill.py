@@ -149,7 +149,7 @@ def test_a_second_server_on_the_same_file_or_port_says_so_and_ends(
     port = processes[0].address.rpartition(":")[2]
     data = str(tmp_path / "tasks.sqlite3")
     for arguments, told in (
-        (["--data", data, "--port", "0"], "Another server is using it"),
+        (["--data", data, "--port", "0"], "in use by another server"),
         (["--port", port], "free port"),
     ):
         finished = subprocess.run(

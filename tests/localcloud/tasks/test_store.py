@@ -14,6 +14,7 @@ from localcloud.tasks import TasksServer, store
 from localcloud.tasks.store import Store
 from tests.localcloud.tasks.conftest import StartServer
 from tests.localcloud.tasks.harness import Client, Handler, client_of, wait_until
+from tests.localcloud.tasks.test_side_port import ask
 
 WORK = {"app_engine_http_request": {"relative_uri": "/work"}}
 
@@ -65,7 +66,7 @@ def test_a_success_that_cannot_be_written_is_written_later(
     with client_of(server.address) as client:
         client.create_task(parent=queue, task=WORK)
     handler.wait_for(1)
-    server.wait_idle()
+    wait_until(lambda: ask(server, "GET", "/counts")[1]["deliveries"] == {"success": 1})
     full_disk.clear()
     server.close()
     again = start_server(data=tmp_path / "tasks.sqlite3")
