@@ -54,8 +54,11 @@ undeploy: $(READY)  ## take down what can be taken down of PROJECT=my-project (D
 smoke: $(READY)  ## send one increment twice to URL=http://localhost:8080, see it counted once
 	@API_KEY="$(API_KEY)" $(BIN)/python -m deploy.smoke $(or $(URL),http://localhost:$(PORT))
 
-rename: $(READY)  ## make the project yours: NAME=my-service in every place that names it
+rename: $(READY)  ## make the project yours, counters included: NAME=my-service in every place that names it
 	@$(BIN)/python -m deploy.rename "$(NAME)"
+
+bare: $(READY)  ## make the project yours without the counters: one tiny kind of task, NAME=my-service
+	@$(BIN)/python -m deploy.bare "$(NAME)"
 
 docs: $(READY)  ## write what is generated: docs/differences.md
 	@$(BIN)/python -m docs.differences
@@ -77,4 +80,4 @@ clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run load test check deploy undeploy smoke rename docs bench bench-quick format clean demo screenshots conformance
+.PHONY: help setup run load test check deploy undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pushtasks.settings import Settings
+from counters.settings import CounterSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 def settings_table() -> str:
     rows = [
         f"| `{variable}` | {f'`{default}`' if default else ''} | {meaning} |"
-        for variable, default, meaning in Settings.table()
+        for variable, default, meaning in CounterSettings.table()
     ]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
 
