@@ -54,7 +54,7 @@ undeploy: $(READY)  ## take down what can be taken down of PROJECT=my-project (D
 smoke: $(READY)  ## send one increment twice to URL=http://localhost:8080, see it counted once
 	@API_KEY="$(API_KEY)" $(BIN)/python -m deploy.smoke $(or $(URL),http://localhost:$(PORT))
 
-rename: $(READY)  ## make the project yours, counters included: NAME=my-service in every place that names it
+rename: $(READY)  ## make the project yours: NAME=my-service in every place that names it
 	@$(BIN)/python -m deploy.rename "$(NAME)"
 
 bare: $(READY)  ## make the project yours without the counters: one tiny kind of task, NAME=my-service

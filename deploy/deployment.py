@@ -23,7 +23,7 @@ DATABASE = "(default)"
 TTL_KIND, TTL_PROPERTY = "TaskRecord", "expire_at"
 
 ROLES = (
-    ("roles/cloudtasks.enqueuer", "put increments on the queues"),
+    ("roles/cloudtasks.enqueuer", "put tasks on the queues"),
     ("roles/cloudtasks.viewer", "see tasks and queues: /api/tasks and the dashboard"),
     ("roles/cloudtasks.taskRunner", "run a task now, from the dashboard"),
     ("roles/cloudtasks.taskDeleter", "delete a task, from the dashboard"),
