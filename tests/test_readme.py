@@ -26,6 +26,14 @@ def test_the_settings_are_listed_as_they_are() -> None:
     assert listed.strip() == expected, "replace the table between the markers by:\n" + expected
 
 
+def test_its_first_screen_is_one_screen() -> None:
+    first = README.partition("\n## ")[0]
+
+    assert len(first.splitlines()) <= 24
+    for shown in ("![", "make run", "make test", "You will learn"):
+        assert shown in first
+
+
 def test_every_make_target_that_it_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
