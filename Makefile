@@ -46,7 +46,13 @@ check: $(READY)  ## formatting, lint, strict types
 	$(BIN)/mypy
 
 deploy: $(READY)  ## deploy to PROJECT=my-project REGION=us-central1 (DRY_RUN=1 prints the commands, changes nothing)
-	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues)
+	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues) $(if $(STAGE),--stage "$(STAGE)")
+
+promote: $(READY)  ## give all traffic of PROJECT=my-project to VERSION=v2, which `make deploy STAGE=v2` brought (DRY_RUN=1)
+	@$(BIN)/python -m deploy.traffic --project "$(PROJECT)" --version "$(VERSION)" $(if $(DRY_RUN),--dry-run)
+
+rollback: $(READY)  ## give all traffic of PROJECT=my-project back to VERSION=v1 (DRY_RUN=1)
+	@$(BIN)/python -m deploy.traffic --back --project "$(PROJECT)" --version "$(VERSION)" $(if $(DRY_RUN),--dry-run)
 
 undeploy: $(READY)  ## take down what can be taken down of PROJECT=my-project (DRY_RUN=1; DELETE_DATA=1)
 	@$(BIN)/python -m deploy.undeploy --project "$(PROJECT)" $(if $(DRY_RUN),--dry-run) $(if $(DELETE_DATA),--delete-data) $(if $(CONFIRM),--confirm "$(CONFIRM)")
@@ -80,4 +86,4 @@ clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run load test check deploy undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance
+.PHONY: help setup run load test check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance

@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy import places
 from deploy.deployment import Deployment
 from deploy.gcloud import Gcloud, Stopped
+from deploy.traffic import parse_version
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--region", required=True)
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
     parser.add_argument("--pause-other-queues", action="store_true")
+    parser.add_argument("--stage", metavar="VERSION", help="deploy a version that gets no traffic yet")
     given = parser.parse_args(arguments)
     try:
         gcloud = Gcloud(places.parse_project(given.project), dry_run=given.dry_run)
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
             places.parse_region(given.region),
             ROOT.relative_to(Path.cwd()) if ROOT.is_relative_to(Path.cwd()) else ROOT,
             pauses_other_queues=given.pause_other_queues,
+            stage=parse_version(given.stage) if given.stage else None,
         ).run()
     except Stopped as reason:
         print(f"deploy: {reason}", file=sys.stderr)

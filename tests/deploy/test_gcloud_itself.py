@@ -13,6 +13,7 @@ import pytest
 
 from deploy.deployment import Deployment
 from deploy.gcloud import Gcloud
+from deploy.traffic import move
 from deploy.undeploy import Undeployment
 from tests.deploy.conftest import ROOT
 
@@ -27,10 +28,10 @@ COMMANDS = (
     "app services list",
     "app services set-traffic",
     "app versions delete",
+    "app versions describe",
     "app versions list",
     "auth list",
     "billing projects describe",
-    "config set",
     "datastore indexes create",
     "firestore databases create",
     "firestore databases delete",
@@ -97,6 +98,10 @@ def helps() -> dict[str, str]:
 def scripted(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     """Every command of the scripts, and of the page that tells how to do it by hand."""
     Deployment(Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False).run()
+    Deployment(
+        Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False, stage="v2"
+    ).run()
+    move(Gcloud("my-project", dry_run=True), "v2", ROOT, back=False)
     Undeployment(Gcloud("my-project", dry_run=True), ROOT, deletes_data=True).run()
     lines = capsys.readouterr().out.splitlines()
     if (page := ROOT / "docs" / "deploy.md").exists():  # not in a bare tree
