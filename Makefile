@@ -13,7 +13,7 @@ help:  ## print this list
 
 setup: $(READY)  ## prepare .venv (Python >= 3.11); everything else does this by itself
 
-$(READY): requirements.txt requirements-dev.txt requirements-parsers.txt
+$(READY): requirements.txt requirements-dev.txt requirements-parsers.txt localcloud/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed. Name one: make PYTHON=python3.12 ..." % v[:2])'
 	@echo "Setting up .venv, once; one to three minutes."
 	@echo "  1/4 the environment itself"
@@ -22,7 +22,8 @@ $(READY): requirements.txt requirements-dev.txt requirements-parsers.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@echo "  3/4 Google's parsers of app.yaml and queue.yaml (requirements-parsers.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-parsers.txt
-	@echo "  4/4 done"
+	@echo "  4/4 localcloud, from its folder"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable ./localcloud
 	@touch $(READY)
 
 run: $(READY)  ## start everything on this machine and print the addresses (PORT=8080 DATA=.localcloud)
@@ -44,6 +45,7 @@ check: $(READY)  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd localcloud && ../$(BIN)/mypy
 
 deploy: $(READY)  ## deploy to PROJECT=my-project REGION=us-central1 (DRY_RUN=1 prints the commands, changes nothing)
 	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues) $(if $(STAGE),--stage "$(STAGE)")
@@ -66,8 +68,8 @@ rename: $(READY)  ## make the project yours: NAME=my-service in every place that
 bare: $(READY)  ## make the project yours without the counters: one tiny kind of task, NAME=my-service
 	@$(BIN)/python -m deploy.bare "$(NAME)"
 
-docs: $(READY)  ## write what is generated: docs/differences.md
-	@$(BIN)/python -m docs.differences
+docs: $(READY)  ## write what is generated: localcloud/docs/differences.md
+	@cd localcloud && ../$(BIN)/python -m docs.differences
 
 bench: $(READY)  ## measure every bound, beside the peers if gcloud is installed (some ten minutes; ARGS="--only memory")
 	@$(BIN)/python -m bench $(ARGS)
@@ -80,7 +82,7 @@ format: $(READY)  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 conformance: $(READY)  ## run google-cloud-datastore's own system tests against our Datastore (downloads them)
-	@$(BIN)/python -m bench.conformance
+	@cd localcloud && ../$(BIN)/python -m bench.conformance
 
 clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance

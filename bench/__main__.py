@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[Extent], Iterable[Row]]] = {
     "start": lambda extent: measures.start(rounds=extent.rounds),
     "memory": lambda extent: measures.memory(quick=extent.quick),
     "dashboard": lambda extent: others.dashboard(quick=extent.quick),
+    "console": lambda extent: others.console(quick=extent.quick),
     "tasks": lambda extent: others.tasks(quick=extent.quick),
     "frontend": lambda extent: others.frontend(quick=extent.quick),
     "datastore": lambda extent: others.datastore(quick=extent.quick),

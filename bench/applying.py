@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import ndb
+from localcloud.testing.client_environment import clients_of
 
-from bench.datastore_clients import clients_of
 from bench.proof import Proof, Sums
 from counters.settings import CounterSettings
 from counters.update_counter import UpdateCounter

@@ -19,9 +19,9 @@ from typing import Any
 
 import grpc
 from google.cloud.datastore_v1.types import CommitRequest
+from localcloud.testing import LocalCloud
 
 from bench import demo
-from localcloud.testing import LocalCloud
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now

@@ -23,11 +23,11 @@ from pathlib import Path
 import grpc
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from localcloud.testing import LocalCloud, LocalCloudError
 
 from bench.past_hour import live_through
 from bench.proof import Proof
 from counters.settings import CounterSettings
-from localcloud.testing import LocalCloud, LocalCloudError
 from pushtasks.database import Database
 
 ROOT = Path(__file__).parents[1]

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from localcloud.supervisor.ports import FreePorts
+from localcloud.testing import DatastoreProcess
+
 from bench import peers
 from bench.applying import Applied, apply_classically, apply_in_groups
 from bench.stack import ROOT, Run, clean_environ, running
 from bench.table import Bound, Peer, Row, median_row
-from localcloud.supervisor.ports import FreePorts
-from localcloud.testing import DatastoreProcess
 
 _RECORDED_DEV_SERVER = Peer("dev server", 42.0, is_recorded=True)
 _RECORDED_EMULATORS = {

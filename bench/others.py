@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.stack import ROOT, clean_environ
 from bench.table import Bound, Peer, Row
+
+LOCALCLOUD = ROOT / "localcloud"
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,29 @@ def dashboard(*, quick: bool) -> list[Row]:
             ),
             Figure("dashboard, entities read", r"ms\), (\d+) entities", "", Bound(150, at_most=True)),
         ],
+        ROOT,
+    )
+
+
+def console(*, quick: bool) -> list[Row]:
+    entities = 20_000 if quick else 100_000
+    return _figures(
+        ["-m", "bench.console", "--entities", str(entities), "--requests", "20" if quick else "40"],
+        [
+            Figure(
+                f"console's slowest page p95, {entities:,} entities",
+                r"slowest page p95 ([\d.]+) ms",
+                " ms",
+                Bound(50, at_most=True),
+            )
+        ],
     )
 
 
 def tasks(*, quick: bool) -> list[Row]:
     rate = r"{}:\s+([\d.]+)"
     return _figures(
-        ["bench/tasks.py", "--seconds", "2" if quick else "5"],
+        ["-m", "bench.tasks", "--seconds", "2" if quick else "5"],
         [
             Figure("CreateTask, 32 at once", rate.format("CreateTask, 32 at once"), "/s", Bound(1500)),
             Figure("BatchCreateTasks of 100", rate.format("BatchCreateTasks of 100"), "/s", Bound(5000)),
@@ -91,9 +110,14 @@ def datastore(*, quick: bool) -> list[Row]:
     )
 
 
-def _figures(command: Sequence[str], figures: Sequence[Figure]) -> list[Row]:
+def _figures(command: Sequence[str], figures: Sequence[Figure], folder: Path = LOCALCLOUD) -> list[Row]:
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=clean_environ(), capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=folder,
+        env=clean_environ(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     rows = []
     for figure in figures:

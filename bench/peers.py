@@ -20,9 +20,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from localcloud.supervisor.ports import FreePorts
+
 from bench.applying import Applied
 from bench.stack import clean_environ
-from localcloud.supervisor.ports import FreePorts
 
 _CLASSIC = Path(__file__).parent / "classic"
 _PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.10")

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.cloud import datastore
-
-from bench.datastore_clients import clients_of
+from localcloud.testing.client_environment import clients_of
 
 _MOST_KEYS = 1000
 

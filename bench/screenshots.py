@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.testing import LocalCloud
 from playwright.sync_api import Browser, sync_playwright
 
 from bench import demo
 from bench.chromium import MISSING, chromium
-from localcloud.testing import LocalCloud
 
 IMAGES = demo.ROOT / "docs" / "images"
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from localcloud.testing import LocalCloud
 
 from bench.lean_sending import send_lean
 from bench.proof import Proof, Sums
-from localcloud.testing import LocalCloud
 
 ROOT = Path(__file__).parents[1]
 

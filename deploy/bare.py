@@ -23,6 +23,7 @@ REMOVED = (
     "counters",
     "templates",
     "bench",
+    "docs",
     "default/api.py",
     "default/batch.py",
     "default/panel.py",
@@ -45,16 +46,6 @@ REMOVED = (
     "deploy/bare.py",
     OVERLAY,
 )
-
-PAGES_THAT_STAY = (
-    "differences.py",
-    "differences.md",
-    "console.md",
-    "datastore.md",
-    "frontend.md",
-    "tasks.md",
-)
-"""localcloud's; all others in docs/ are about the counters."""
 
 TARGETS_REMOVED = ("load", "demo", "screenshots", "bench", "bench-quick", "conformance", "bare")
 
@@ -97,7 +88,7 @@ def make_bare(root: Path, name: str) -> list[str]:
         )
     overlay = root / OVERLAY
     laid = {path.relative_to(overlay): path.read_bytes() for path in overlay.rglob("*") if path.is_file()}
-    for path in [root / each for each in REMOVED] + _pages_about_counters(root):
+    for path in [root / each for each in REMOVED]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for file, content in laid.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -112,11 +103,6 @@ def make_bare(root: Path, name: str) -> list[str]:
     gone = _remove_tests_without_a_subject(root)
     rename(root, name)
     return gone
-
-
-def _pages_about_counters(root: Path) -> list[Path]:
-    docs = root / "docs"
-    return [path for path in docs.iterdir() if path.name not in PAGES_THAT_STAY] if docs.is_dir() else []
 
 
 def _remove_tests_without_a_subject(root: Path) -> list[str]:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import hypothesis
 import pytest
+from localcloud.testing import DatastoreProcess
 
 from counters.settings import CounterSettings
-from localcloud.testing import DatastoreProcess
 from pushtasks.database import Database
 
 PROJECT = "test-project"

@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-
-from deploy.smoke import Service, smoke
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
+
+from deploy.smoke import Service, smoke
 
 ROOT = Path(__file__).parent.parent
 FILES = ("app.yaml", "worker.yaml", "queue.yaml", "index.yaml")

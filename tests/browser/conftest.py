@@ -14,10 +14,10 @@ import grpc
 import pytest
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
+from localcloud.testing import LocalCloud
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.chromium import MISSING, chromium
-from localcloud.testing import LocalCloud
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
-
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
+from playwright.sync_api import Page
+
 from tests.browser.conftest import ADMIN, Visit, enqueue_at
 
 PAGES = [

@@ -6,9 +6,9 @@ import os
 import signal
 from collections.abc import Callable
 
+from localcloud.testing import LocalCloud
 from playwright.sync_api import expect
 
-from localcloud.testing import LocalCloud
 from tests.browser.conftest import ADMIN, Visit, Visitor
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localcloud.testing import LocalCloud
+
 from tests.browser.conftest import ADMIN, Visit
 from tests.browser.test_every_page import violations
 

@@ -20,10 +20,10 @@ import grpc
 import pytest
 from google.cloud import ndb, tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
-
-from default.application import create_application
 from localcloud.testing import TasksProcess
 from localcloud.testing.waiting import wait_until
+
+from default.application import create_application
 from pushtasks.database import Database
 from pushtasks.entities import KeptTask
 from tests.conftest import PROJECT

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from localcloud.testing.waiting import wait_until
 
 from counters.settings import CounterSettings
-from localcloud.testing.waiting import wait_until
 from pushtasks import kept_tasks
 from pushtasks.database import Database
 from pushtasks.queues import NewTask, TaskQueues

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import pytest
 from google.cloud import ndb
+from localcloud.testing.waiting import wait_until
 
 from counters.entities import Counter, CounterShard
-from localcloud.testing.waiting import wait_until
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now

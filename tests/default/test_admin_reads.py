@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from google.cloud import ndb
+from localcloud.testing import DatastoreProcess
 
 from bench.past_hour import live_through
 from counters.entities import Counter, CounterShard
-from localcloud.testing import DatastoreProcess
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now

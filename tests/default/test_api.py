@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-
 from localcloud.testing.waiting import wait_until
+
 from pushtasks.database import Database
 from pushtasks.entities import TaskRecord
 from pushtasks.queues import NewTask, TaskQueues

@@ -11,8 +11,8 @@ import grpc
 import pytest
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
-
 from localcloud.testing import FaultyProxy, TasksProcess
+
 from pushtasks.database import Database
 from pushtasks.datastore_calls import as_task_failure
 from pushtasks.entities import KEPT, REJECTED, KeptTask

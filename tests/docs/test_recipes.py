@@ -17,8 +17,8 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 from google.appengine.api import croninfo
-
 from localcloud.testing import DatastoreProcess, TasksProcess
+
 from pushtasks.service import Service
 from pushtasks.settings import Settings
 from pushtasks.task import Task

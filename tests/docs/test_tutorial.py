@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from localcloud.testing import LocalCloud
+
 from tests.docs.pages import ROOT, assert_prints, blocks_of, run
 
 TUTORIAL = ROOT / "docs" / "tutorial"

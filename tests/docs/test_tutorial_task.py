@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-
 from localcloud.testing import LocalCloud
+
 from tests.docs.pages import ROOT, Block, assert_prints, blocks_of, run, write
 from tests.docs.trees import copy_of_the_project, lint_errors
 

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from localcloud.testing import LocalCloud
 
 from bench.proof import Proof, Sums
 from bench.sending import Book, Plan, send
-from localcloud.testing import LocalCloud
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = ("app.yaml", "worker.yaml", "queue.yaml")

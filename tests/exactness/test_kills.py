@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
-from bench.proof import Sums
-from bench.sending import Book
 from localcloud.testing import LocalCloud
 from localcloud.testing.waiting import wait_until
+
+from bench.proof import Sums
+from bench.sending import Book
 from tests.exactness.conftest import Stack
 
 DELAY_S = 2.0

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from localcloud.testing.waiting import wait_until
 
 from counters.update_counter import UpdateCounter
-from localcloud.testing.waiting import wait_until
 from pushtasks.database import Database
 from pushtasks.errors import OutcomeUnknown, TaskFailure
 from pushtasks.queue_control import QueueControl

@@ -14,12 +14,12 @@ import pytest
 from google.api_core.operation import Operation
 from google.cloud import tasks_v2
 from google.longrunning import operations_pb2
+from localcloud.testing import FaultyProxy, TasksProcess
 
 from counters.increment import Increment
 from counters.settings import CounterSettings
 from counters.tasks import TASKS
 from counters.update_counter import UpdateCounter
-from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import names
 from pushtasks.applier import Applier
 from pushtasks.database import Database

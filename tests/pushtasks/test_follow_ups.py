@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from google.cloud import ndb
+from localcloud.testing import FaultyProxy, TasksProcess
 
 from counters.settings import CounterSettings
-from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import follow_ups, kept_tasks, names
 from pushtasks.delivery import Delivery, Outcome, delivery_of_request
 from pushtasks.entities import FollowUps, TaskRecord

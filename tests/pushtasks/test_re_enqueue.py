@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from google.cloud import ndb, tasks_v2
+from localcloud.testing import FaultyProxy, TasksProcess
 
 from counters.settings import CounterSettings
 from counters.tasks import TASKS
 from counters.update_counter import UpdateCounter
-from localcloud.testing import FaultyProxy, TasksProcess
 from pushtasks import deletion, kept_tasks, names
 from pushtasks.applier import Applier
 from pushtasks.database import Database

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
 from localcloud.testing.waiting import wait_until
+
 from pushtasks.refreshed import Refreshed
 
 

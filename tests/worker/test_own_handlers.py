@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from google.cloud import ndb
-
 from localcloud.testing import FaultyProxy
+
 from pushtasks.applier import Applier, Work
 from pushtasks.database import Database
 from pushtasks.delivery import Delivery, Outcome

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 from google.appengine.api import appinfo
-
-from counters import values
 from localcloud.testing import FaultyProxy
 from localcloud.testing.waiting import wait_until
+
+from counters import values
 from pushtasks.database import Database
 from tests.conftest import PROJECT
 

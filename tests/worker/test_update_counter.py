@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from google.cloud import ndb
 from google.cloud.ndb import _datastore_api
-
 from localcloud.testing import FaultyProxy
+
 from pushtasks.database import Database
 from pushtasks.entities import KeptTask, TaskRecord
 from tests.conftest import PROJECT

@@ -1,0 +1,1 @@
+"""Measurements of localcloud, beside its peers where there are any."""

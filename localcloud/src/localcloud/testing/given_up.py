@@ -1,0 +1,21 @@
+"""Asks a Cloud Tasks which tasks it has given up, so that a test can say that there were none."""
+
+from __future__ import annotations
+
+from localcloud.testing import http
+
+
+class GivenUp:
+    """What was given up since the last question."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def ask(self, address: str) -> list[str]:
+        """A line for each task, e.g. `jobs/t1 attempt 3 failed: status 500`. `address`: of the side port."""
+        answer = http.call("GET", address, "/given-up")
+        # A server that was restarted counts from 0.
+        count = answer["count"] - (self._seen if self._seen <= answer["count"] else 0)
+        self._seen = answer["count"]
+        tasks: list[str] = answer["tasks"]
+        return tasks[-count:] if count else []
