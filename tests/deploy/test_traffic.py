@@ -1,4 +1,4 @@
-"""`make deploy STAGE=v2` brings a version without traffic; `make promote`, `make rollback` move the traffic."""
+"""`make deploy STAGE=v2` brings a version without traffic; `make promote` and `rollback` move the traffic."""
 
 from __future__ import annotations
 

@@ -61,7 +61,13 @@ def test_nothing_that_a_reader_would_type_is_left_untested(page: Path) -> None:
             assert all(_NOT_RUN.match(line) for line in block.text.splitlines()), block.text
 
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "localcloud" / "README.md"]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("localcloud/*.md"),
+    *ROOT.glob("localcloud/docs/*.md"),
+    ROOT / "pushtasks" / "README.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
