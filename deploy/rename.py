@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     for file in changed:
         print(f"  {file}")
-    # Lines that got longer or shorter are set anew.
+    # Lines that got longer or shorter are broken elsewhere.
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", "."], cwd=ROOT, check=False)
     print(
         f"{len(changed)} files changed. Look at them with `git diff`, run `make test`, and read 'Make it "

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 MAKE = ("make", "--no-print-directory", "--assume-old=.venv/.ready")
-"""make, in the environment that the tests run in: whatever it is, it must not be set up anew."""
+"""make, in the environment that the tests run in: whatever it is, it must not be set up again."""
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[a-z]+)(?:: (?P<path>\S+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```",
