@@ -41,6 +41,9 @@ screenshots: $(READY)  ## take the pictures in docs/images (needs Chromium)
 test: $(READY)  ## run all tests (ARGS="tests/counters -k keyed" picks some)
 	$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
+test-app: $(READY)  ## run the tests of the application and its engine, without the slow ones (ARGS="-k batch")
+	$(BIN)/python -m pytest tests --ignore tests/localcloud -m "not slow" -n 2 --dist loadscope $(ARGS)
+
 check: $(READY)  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -88,4 +91,4 @@ clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run load test check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance
+.PHONY: help setup run load test test-app check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance

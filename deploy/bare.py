@@ -22,6 +22,7 @@ REMOVED = (
     # The domain, its pages and its measurements.
     "counters",
     "templates",
+    "static",
     "bench",
     "docs",
     "default/api.py",
@@ -38,6 +39,8 @@ REMOVED = (
     "tests/default",
     "tests/docs",
     "tests/exactness",
+    "tests/guestbook",
+    "tests/test_engine_alone.py",
     "tests/worker",
     "tests/pushtasks/test_settings.py",
     "tests/test_fork.py",

@@ -35,6 +35,7 @@ def cloud(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
         yield cloud
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", AT_HOME, ids=lambda page: page.stem)
 def test_every_command_prints_what_the_chapter_says(cloud: LocalCloud, page: Path) -> None:
