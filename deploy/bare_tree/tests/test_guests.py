@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+from localcloud.testing import LocalCloud
 
 from deploy.smoke import smoke
 from guests.settings import GuestSettings
 from guests.tasks import TASKS, Guest, WelcomeGuest
-from localcloud.testing import LocalCloud
 from pushtasks.database import Database
 from pushtasks.delivery import Outcome
 from pushtasks.testing import perform
