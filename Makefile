@@ -40,9 +40,15 @@ screenshots: $(READY)  ## take the pictures in docs/images (needs Chromium)
 
 test: $(READY)  ## run all tests (ARGS="tests/counters -k keyed" picks some)
 	$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
+ifeq ($(ARGS),)
+	cd localcloud && ../$(BIN)/python -m pytest -n 3 --dist loadscope
+endif
+
+test-localcloud: $(READY)  ## run localcloud's own tests (ARGS="tests/tasks -k batch", from its folder)
+	cd localcloud && ../$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 test-app: $(READY)  ## run the tests of the application and its engine, without the slow ones (ARGS="-k batch")
-	$(BIN)/python -m pytest tests --ignore tests/localcloud -m "not slow" -n 2 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest tests -m "not slow" -n 2 --dist loadscope $(ARGS)
 
 check: $(READY)  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
@@ -91,4 +97,4 @@ clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run load test test-app check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance
+.PHONY: help setup run load test test-app test-localcloud check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance

@@ -49,6 +49,19 @@ class Proof:
         found = list(self._get(keys))
         return Sums(sum(shard["increments"] for shard in found), sum(shard["value"] for shard in found))
 
+    def at_one_moment(self, counters: Sequence[str], most_shards: int = 8) -> dict[str, int]:
+        """The increments of each counter, read in one transaction."""
+        keys = {
+            counter: [
+                self._client.key("CounterShard", f"{counter}:{number}") for number in range(most_shards)
+            ]
+            for counter in counters
+        }
+        with self._client.transaction(read_only=True):
+            shards = self._client.get_multi([key for each in keys.values() for key in each])
+        found = {shard.key: shard["increments"] for shard in shards}
+        return {counter: sum(found.get(key, 0) for key in each) for counter, each in keys.items()}
+
     def records(self, tasks: Iterable[str]) -> Sums:
         """What the records of these tasks say was applied."""
         keys = [self._client.key("TaskRecord", f"{task}@update-counter") for task in set(tasks)]

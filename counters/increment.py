@@ -10,6 +10,7 @@ from pushtasks.errors import Rejected
 
 NAME_EXPECTED = "1 to 100 of letters, digits, '.', '_' and '-', starting with a letter or digit"
 AMOUNT_EXPECTED = "a whole number from -2147483648 to 2147483647, not 0"
+INCREMENT_EXPECTED = 'an object, such as {"counter": "visits", "amount": 1}'
 
 MOST_INCREMENTS, MOST_COUNTERS = 1000, 400
 """Of one batch, which is one task and one transaction: 400 shards with their histories fit into a commit."""
@@ -68,9 +69,7 @@ def parse_increments(fields: Mapping[str, object]) -> tuple[Increment, ...]:
     increments = []
     for index, item in enumerate(items):
         if not isinstance(item, dict):
-            raise Rejected(
-                f"increments[{index}]", item, 'an object, such as {"counter": "visits", "amount": 1}'
-            )
+            raise Rejected(f"increments[{index}]", item, INCREMENT_EXPECTED)
         increments.append(parse_increment(item))
     if len({each.counter for each in increments}) > MOST_COUNTERS:
         raise Rejected("increments", f"{len(increments)} increments", f"at most {MOST_COUNTERS} counters")

@@ -25,8 +25,8 @@ class TooManyCounters(Rejected):
     """As many counters exist as may; one more was to be started."""
 
     def __init__(self, counter: str, most: int) -> None:
-        super().__init__("counter", counter, "the name of a counter that exists")
         self.most = most
+        super().__init__("counter", counter, "the name of a counter that exists")
 
     @property
     def sentence(self) -> str:

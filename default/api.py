@@ -1,4 +1,4 @@
-"""The JSON API: enqueue an increment, ask for tasks and counters. A batch: `default.batch`."""
+"""The JSON API: enqueue an increment, ask for counters. A batch: `default.batch`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import logging
 
 from counters import values
 from counters.increment import Increment, parse_amount, parse_counter_name
-from counters.update_counter import UpdateCounter
 from default.panel import described, parse_prefix
 from default.rights import IncrementsHandler
 from pushtasks.logs import about
-from pushtasks.names import parse_handler_name, parse_task_name
-from pushtasks.task_state import task_state
 from pushtasks.web.handler import ReadHandler
 from pushtasks.web.problems import Problem, not_enqueued
 
@@ -57,29 +54,3 @@ class CounterHandler(ReadHandler):
                 expected="the name of a counter",
             )
         self.json(described(value))
-
-
-class TaskStateHandler(ReadHandler):
-    """GET /api/tasks/NAME; of another kind than update-counter: ?handler=KIND"""
-
-    def get(self, name: str) -> None:
-        parse_task_name(name)
-        handler = parse_handler_name(self.query("handler", UpdateCounter.name))
-        kind = self.service.kinds.get(handler)
-        state = task_state(self.service.database, self.service.queues, kind, name) if kind else None
-        if state is None:
-            raise Problem(
-                404,
-                f"{handler} has no task {name!r}: never enqueued, or purged, or its record expired.",
-                field="task",
-                value=name,
-                expected=f"the name of a task of {handler} (of another kind: ?handler=KIND)",
-            )
-        body = {
-            "task": state.name,
-            "state": state.state,
-            "note": state.note,
-            "attempts": state.attempts,
-            "last_response": state.last_response,
-        }
-        self.json({name: value for name, value in body.items() if value is not None})

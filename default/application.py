@@ -27,7 +27,6 @@ ROUTES = [
     ("/live", public.HomeHandler),
     ("/api/counters", api.CountersHandler),
     ("/api/counters/([^/]+)", api.CounterHandler),
-    ("/api/tasks/([^/]+)", api.TaskStateHandler),
     *PANEL_ROUTES,
     *ADMIN_ROUTES,
 ]

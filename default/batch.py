@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from counters.increment import (
+    INCREMENT_EXPECTED,
     MOST_COUNTERS,
     MOST_INCREMENTS,
     Increment,
@@ -62,11 +63,13 @@ def _parse(members: dict[str, Any]) -> list[Increment]:
     increments: list[Increment] = []
     errors: list[dict[str, object]] = []
     for index, item in enumerate(items):
-        fields: dict[str, Any] = item if isinstance(item, dict) else {}
+        if not isinstance(item, dict):
+            errors.append(_error(index, Rejected("increment", item, INCREMENT_EXPECTED)))
+            continue
         found: list[Any] = []
         for field, parse in (("counter", parse_counter_name), ("amount", parse_amount)):
             try:
-                found.append(parse(fields.get(field)))
+                found.append(parse(item.get(field)))
             except Rejected as problem:
                 errors.append(_error(index, problem))
         if len(found) == 2:

@@ -33,7 +33,7 @@ def described(error: Exception) -> str:
     return line if len(line) <= _MOST_ERROR_CHARACTERS else line[: _MOST_ERROR_CHARACTERS - 1] + "…"
 
 
-class FailureCounter:
+class OwnFailures:
     """Counts the failures of one kind's tasks. Threads may share it."""
 
     def __init__(

@@ -37,7 +37,7 @@ MOST_DECLARED_KEYS = 500
 
 _SMALL_GROUP, _GATHERING_S, _LOOKS = 40, 0.03, 6
 """A transaction costs about as much as two tasks in it, so a busy process waits up to 30 ms for a group of 40
-(docs/performance.md: 0.1 ms less for each increment than with 20 ms; longer brought nothing)."""
+(docs/performance.md: 0.1 ms less for each task than with 20 ms; longer brought nothing)."""
 
 _FEW_TRIES, _TRIES_IN_A_CROWD = 2, 6
 """How often a task is tried in groups before it tries alone; more often after quick contention, where single

@@ -1,4 +1,4 @@
-"""Tasks that were rejected or deleted and are kept for a person: found by reason and state.
+"""Tasks that were rejected, given up or deleted and are kept for a person: found by reason and state.
 
 Every function needs a context. What can be done with them is in `pushtasks.re_enqueue`.
 """
@@ -59,7 +59,7 @@ class KeptTaskView:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Tasks in one state that were rejected for one reason; `count` is exact below `MOST_AT_ONCE`."""
+    """Tasks in one state that are kept for one reason; `count` is exact below `MOST_AT_ONCE`."""
 
     reason: str
     count: int | None
@@ -97,7 +97,7 @@ def groups(database: Database) -> Groups:
 
 
 def count(database: Database, state: str, reason: str = "", cutoff: datetime | None = None) -> int | None:
-    """How many there are, rejected up to the cutoff if one is given; counted up to `MOST_AT_ONCE`.
+    """How many there are, kept up to the cutoff if one is given; counted up to `MOST_AT_ONCE`.
 
     None if that can't be told just now.
     """
@@ -115,7 +115,7 @@ def page(
 
 
 def ids_up_to(database: Database, state: str, reason: str, cutoff: datetime) -> list[str]:
-    """The ids of all of a reason, rejected up to the cutoff; the latest `MOST_AT_ONCE` of them."""
+    """The ids of all of a reason, kept up to the cutoff; the latest `MOST_AT_ONCE` of them."""
     query = _query(state, reason).filter(KeptTask.kept_at <= cutoff).order(-KeptTask.kept_at)
     return [key.id() for key in database.run_query(query, MOST_AT_ONCE, keys_only=True)]
 

@@ -76,7 +76,7 @@ class Overview:
 
 
 class Panel(ABC):
-    """A part of the dashboard that shows an application's own data; `CountersPanel` is one to copy."""
+    """A part of the dashboard that shows an application's own data."""
 
     name: ClassVar[str]
     """Its id on the page, and its member in statistics.json."""

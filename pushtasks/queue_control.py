@@ -15,6 +15,7 @@ from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTask
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from pushtasks.channels import to_server_at_home
+from pushtasks.delivery import handler_of
 from pushtasks.errors import NotThere
 from pushtasks.queues import TaskQueues, answered
 from pushtasks.settings import Settings
@@ -62,6 +63,11 @@ class RetryingTask:
     last_status: str
     next_try: datetime
     created_at: datetime
+
+    @property
+    def handler(self) -> str:
+        """The kind of task."""
+        return handler_of(self.path)
 
 
 @dataclass(frozen=True, slots=True)

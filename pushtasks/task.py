@@ -71,7 +71,7 @@ class Task(ABC, Generic[P]):
     def reads(self, payload: P, slot: int) -> Iterable[Ref]:  # noqa: ARG002 - what an override may use
         """What `apply` will ask for, to be read together with the task's record, in one call.
 
-        Pairs of model and id, such as [(CounterShard, "visits:3")].
+        Pairs of model and id, such as [(Guest, "ada")].
         """
         return ()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pushtasks import names
 from pushtasks.database import Database
+from pushtasks.delivery import handler_of
 from pushtasks.entities import TaskRecord
 from pushtasks.queues import TaskQueues
 from pushtasks.task import AnyTask
@@ -20,7 +21,7 @@ class TaskState:
     name: str
     state: str
     note: Any = None
-    """What its kind noted about the payload, such as {"counter": "visits", "amount": 1}."""
+    """What its kind noted about the payload, such as {"guest": "ada"}."""
     attempts: int = 0
     last_response: str | None = None
 
@@ -31,7 +32,7 @@ def task_state(database: Database, queues: TaskQueues, kind: AnyTask, name: str)
     if found is not None:
         return found
     pending = queues.get(name, names.queue_of(name, kind.queues))
-    if pending is None:
+    if pending is None or handler_of(pending.app_engine_http_request.relative_uri) != kind.name:
         # It may have been applied between the two questions.
         return _recorded(database, kind, name)
     response = pending.last_attempt.response_status.message if pending.response_count else None

@@ -101,15 +101,11 @@ def _of_handler(statistics: Statistics) -> list[Finding]:
                 "attempts",
             )
         )
-    if hour.rejected:
-        tasks = "task was" if hour.rejected == 1 else "tasks were"
-        findings.append(
-            Finding(
-                Level.DEGRADED,
-                f"{hour.rejected} {statistics.handler} {tasks} rejected in the last hour.",
-                "kept",
-            )
-        )
+    for count, what in ((hour.rejected, "rejected"), (hour.gave_up, "given up after too many failures")):
+        if count:
+            tasks = "task was" if count == 1 else "tasks were"
+            sentence = f"{count} {statistics.handler} {tasks} {what} in the last hour."
+            findings.append(Finding(Level.DEGRADED, sentence, "kept"))
     return findings
 
 

@@ -25,7 +25,7 @@ M = TypeVar("M", bound=ndb.Model)
 Identity = tuple[str | int, ...]
 
 Ref = tuple[type[ndb.Model], str | int]
-"""An entity's model and id, such as (CounterShard, "visits:3"); unlike a key it can be made anywhere."""
+"""An entity's model and id, such as (Guest, "ada"); unlike a key it can be made anywhere."""
 
 MOST_PAYLOAD_BYTES = 98_000
 """Cloud Tasks documents 100 KB for a task in one place and 1 MB in another; the rest is for its headers."""

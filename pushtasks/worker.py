@@ -12,7 +12,7 @@ from pushtasks.database import Database
 from pushtasks.delivery import Clock, Delivery, Outcome, utc_now
 from pushtasks.enqueue import Tasks
 from pushtasks.errors import is_own_failure
-from pushtasks.failures import FailureCounter
+from pushtasks.failures import OwnFailures
 from pushtasks.follow_ups import FollowUpCreator
 from pushtasks.group import GroupCommitter
 from pushtasks.queues import TaskQueues
@@ -34,7 +34,7 @@ class _Line:
             min(task.most_grouped, settings.group_size),
             declared_keys=self.applier.declared_keys,
         )
-        self.failures = FailureCounter(task, database, settings, worker.slot, clock)
+        self.failures = OwnFailures(task, database, settings, worker.slot, clock)
 
 
 class Worker:

@@ -20,7 +20,7 @@ from deploy.smoke import Service, smoke
 
 ROOT = Path(__file__).parent.parent
 FILES = ("app.yaml", "worker.yaml", "queue.yaml", "index.yaml")
-SERVED = ("counters/", "default/", "worker/", "templates/", "static/")
+SERVED = ("counters/", "default/", "pushtasks/", "worker/", "templates/", "static/")
 
 
 def uploaded() -> list[str]:
@@ -100,6 +100,7 @@ def deployed(shared_cloud: LocalCloud) -> Iterator[LocalCloud]:
         yield cloud
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_an_increment_sent_twice_is_counted_once(deployed: LocalCloud) -> None:
     said: list[str] = []
@@ -109,6 +110,7 @@ def test_an_increment_sent_twice_is_counted_once(deployed: LocalCloud) -> None:
     assert said[-1].endswith("sent twice, counted once.")
 
 
+@pytest.mark.slow
 def test_the_pages_and_static_files_are_there(deployed: LocalCloud) -> None:
     for path, begins in (("/", b"<!doctype html>"), ("/favicon.ico", b"<svg")):
         assert fetched(deployed.url + path)[: len(begins)].lower() == begins
@@ -116,6 +118,7 @@ def test_the_pages_and_static_files_are_there(deployed: LocalCloud) -> None:
         assert b"static/" in fetched(deployed.url + path, Cookie=deployed.sign_in())
 
 
+@pytest.mark.slow
 def test_one_search_follows_a_task_through_the_logs_of_both_services(deployed: LocalCloud) -> None:
     task = Service(deployed.url).increment(secrets.token_hex(8))["task"]
     deployed.wait_idle(30)

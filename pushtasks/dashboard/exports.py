@@ -124,6 +124,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
                 "failed_attempts": tally.failed_attempts,
                 "duplicates": tally.duplicates,
                 "rejected": tally.rejected,
+                "gave_up": tally.gave_up,
             }
             for minute, tally in overview.minutes
         ],

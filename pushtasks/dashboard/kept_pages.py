@@ -1,4 +1,4 @@
-"""Kept tasks, rejected or deleted: look at them, enqueue them again, discard them."""
+"""Kept tasks, rejected, given up or deleted: look at them, enqueue them again, discard them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class AllHandler(_ActionHandler):
         cutoff, shown = _time(self.field("cutoff")), self.field("count")
         task_ids = kept_tasks.ids_up_to(self.service.database, KEPT, reason, cutoff)
         summary = self.act(action, task_ids)
-        sentence = f"{summary.sentence} (shown: {shown[:10]}; rejected up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
+        sentence = f"{summary.sentence} (shown: {shown[:10]}; kept up to {cutoff:%Y-%m-%d %H:%M:%S} UTC)"
         self.done(f"{action}, all", f"reason {reason}", summary.changed, sentence)
 
     def _reason(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The dashboard's first screen: whether every increment gets counted, and what needs a hand."""
+"""The dashboard's first screen: whether every task gets applied, and what needs a hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTCOMES = (
     ("later", "applied after retries"),
     ("failed", "failed attempts of those"),
     ("duplicate", "duplicates suppressed"),
-    ("rejected", "rejected"),
+    ("rejected", "rejected or gave up"),
 )
 
 FEWEST_SAMPLES = 100
@@ -97,7 +97,7 @@ def outcome_counts(tally: Tally) -> list[int]:
         tally.applied - tally.applied_first_attempt,
         tally.failed_attempts,
         tally.duplicates,
-        tally.rejected,
+        tally.rejected + tally.gave_up,
     ]
 
 

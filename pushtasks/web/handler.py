@@ -19,6 +19,7 @@ from pushtasks.trust import Caller, caller_of
 from pushtasks.web.page_requests import BODY, CONTENT_TYPE
 from pushtasks.web.pages import render
 from pushtasks.web.problems import Problem, problem_of, rendered
+from pushtasks.web.task_requests import headers_of
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,7 @@ class Handler(webapp2.RequestHandler):
     @cached_property
     def headers(self) -> dict[str, str]:
         """The request's headers, names in lower case."""
-        return {
-            name[5:].replace("_", "-").lower(): value
-            for name, value in self.request.environ.items()
-            if name.startswith("HTTP_")
-        }
+        return headers_of(self.request.environ)
 
     @cached_property
     def caller(self) -> Caller:
@@ -159,7 +156,7 @@ def _routing_problem(request: webapp2.Request, error: Exception) -> Problem | No
             f"There is nothing at {request.path}.",
             field="path",
             value=request.path,
-            expected="an address of this service, such as / or /api/counters",
+            expected="an address of this service, such as / or /admin",
         )
     if error.code in (405, 501):
         allowed = error.headers.get("Allow", "")

@@ -1,4 +1,4 @@
-"""An enqueuing service as a web application: its own pages and API, and the dashboard."""
+"""An enqueuing service as a web application: its pages and API, the dashboard, where its tasks are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pushtasks import logs
 from pushtasks.service import Service
 from pushtasks.web import page_requests
 from pushtasks.web.handler import Handler, answer_problem
+from pushtasks.web.task_states import TASK_ROUTES
 from pushtasks.web.warm_up import WARM_UP_PATH, WarmUpHandler
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def service_application(service: Service, routes: Routes) -> WSGIApplication:
     """The application. Routes are tried in their order, so the busiest come first."""
     logs.set_up(service.settings)
     application = webapp2.WSGIApplication(
-        [*routes, (WARM_UP_PATH, WarmUpHandler)], config={"service": service}
+        [*routes, *TASK_ROUTES, (WARM_UP_PATH, WarmUpHandler)], config={"service": service}
     )
     application.error_handlers = dict.fromkeys((404, 405, 500, 501), answer_problem)
     return page_requests.guard(application, service.settings.most_body_bytes)

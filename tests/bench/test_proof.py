@@ -7,7 +7,7 @@ import os
 import pytest
 
 from bench.proof import Proof, Sums
-from counters.entities import CounterShard
+from counters.entities import CounterShard, shard_id
 from pushtasks.database import Database
 
 
@@ -20,7 +20,7 @@ def test_it_reads_its_own_server_and_leaves_the_environment_as_it_was(
     elsewhere: str | None,
 ) -> None:
     with database.context():
-        CounterShard(key=CounterShard.key_of(name, 0), value=7, tasks_applied=2).put()
+        CounterShard(id=shard_id(name, 0), value=7, increments=3, tasks_applied=2).put()
     if elsewhere is None:
         monkeypatch.delenv("DATASTORE_EMULATOR_HOST")
     else:
@@ -29,4 +29,4 @@ def test_it_reads_its_own_server_and_leaves_the_environment_as_it_was(
     proof = Proof(datastore_address, "test-project")
 
     assert os.environ.get("DATASTORE_EMULATOR_HOST") == elsewhere
-    assert proof.shards([name]) == Sums(tasks=2, amount=7)
+    assert proof.shards([name]) == Sums(increments=3, amount=7)

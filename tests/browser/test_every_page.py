@@ -15,6 +15,8 @@ from playwright.sync_api import Page
 
 from tests.browser.conftest import ADMIN, Visit, enqueue_at
 
+pytestmark = pytest.mark.slow
+
 PAGES = [
     "/",
     "/?prefix=nobody",
@@ -107,7 +109,10 @@ def test_a_page_that_is_not_there_is_still_a_page(visit: Visit) -> None:
     visitor.problems.clear()
 
 
-@pytest.mark.parametrize("path", ["/static/live.js", "/static/style.css", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path",
+    ["/static/pushtasks/live.js", "/static/pushtasks/style.css", "/static/counters.css", "/favicon.ico"],
+)
 def test_static_files_carry_security_headers_too(cloud: LocalCloud, path: str) -> None:
     with urllib.request.urlopen(cloud.url + path) as answer:
         assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -120,8 +125,9 @@ def test_a_new_version_of_the_pages_brings_its_own_style_and_script(cloud: Local
     versions = set()
     for address in (cloud.url + "/", cloud.url + "/admin", cloud.service_url("worker") + "/update-counter"):
         visitor.page.goto(address)
-        found = re.findall(r'"/static/(style\.css|live\.js)\?v=(\w+)"', visitor.page.content())
-        assert [name for name, _ in found] == ["style.css", "live.js"], address
+        found = re.findall(r'"/static/(\S+\.(?:css|js))\?v=(\w+)"', visitor.page.content())
+        own = [] if address.endswith("/admin") else ["counters.css"]
+        assert [name for name, _ in found] == ["pushtasks/style.css", *own, "pushtasks/live.js"], address
         versions |= {version for _, version in found}
 
     assert len(versions) == 1, "GAE_VERSION, which App Engine sets anew with each deployment"

@@ -6,10 +6,13 @@ import os
 import signal
 from collections.abc import Callable
 
+import pytest
 from localcloud.testing import LocalCloud
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ADMIN, Visit, Visitor
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_increment_is_sent_and_seen_to_arrive_without_leaving_the_page(visit: Visit, name: str) -> None:

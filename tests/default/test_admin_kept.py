@@ -19,6 +19,7 @@ from localcloud.testing.waiting import wait_until
 from counters.settings import CounterSettings
 from pushtasks import kept_tasks
 from pushtasks.database import Database
+from pushtasks.entities import DELETED, GAVE_UP, KEPT, REFUSED, REJECTED, KeptTask
 from pushtasks.queues import NewTask, TaskQueues
 from tests.default.conftest import Answer, DefaultClient
 
@@ -81,6 +82,37 @@ def test_a_kept_task_shows_its_payload_headers_and_reason_as_text(
     assert "counter is" in page
     assert default.admin("/admin/kept/task?id=nobody").status == 404
     assert default.admin("/admin/kept/task").status == 404
+
+
+@pytest.mark.parametrize(
+    ("outcome", "heading"),
+    [
+        (REJECTED, "Rejected task"),
+        (GAVE_UP, "Task that failed too often"),
+        (REFUSED, "Task that its queue refused"),
+        (DELETED, "Deleted task"),
+    ],
+)
+def test_a_kept_task_says_what_became_of_it(
+    default: DefaultClient, database: Database, name: str, outcome: str, heading: str
+) -> None:
+    with database.context():
+        KeptTask(
+            id=f"{name}@update-counter",
+            handler="update-counter",
+            outcome=outcome,
+            state=KEPT,
+            reason="a reason",
+            detail="A detail.",
+            queue="counter-updates-0",
+            path="/update-counter",
+            payload=b"{}",
+            kept_at=ENQUEUED_AT,
+        ).put()
+    assert f"<h1>{heading} " in default.admin(f"/admin/kept/task?id={name}@update-counter").text
+    listed = default.admin("/admin/kept").text
+    assert f">{outcome}</span>" in listed
+    assert "given up after too many failures" in listed
 
 
 def test_bytes_that_are_no_text_are_shown_and_sent_again_as_they_are(
@@ -194,7 +226,7 @@ def test_all_of_one_reason_means_those_that_the_page_asked_about(
     late = reject(b'{"amount": 4}')
     fields["reason"] = reason
     told = _told(default, default.admin_post("/admin/kept/all", **fields))
-    assert "3 discarded (shown: 3; rejected up to " in told
+    assert "3 discarded (shown: 3; kept up to " in told
     left = default.admin("/admin/kept").text
     assert late.partition("@")[0] in left
     assert other.partition("@")[0] in left

@@ -14,10 +14,12 @@ import pytest
 from google.cloud import ndb
 from localcloud.testing.waiting import wait_until
 
-from counters.entities import Counter, CounterShard
-from pushtasks import admin_actions
+from counters.entities import Counter, CounterShard, shard_id
+from pushtasks import admin_actions, statistics
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now
+from pushtasks.entities import TaskStatistics
+from pushtasks.tally import Tally
 from tests.default.conftest import ADA, DefaultClient
 
 REGIONS = [
@@ -147,8 +149,8 @@ def test_counters_come_as_csv(default: DefaultClient, applied: str) -> None:
     answer = default.admin(f"/admin/counters.csv?prefix={applied}")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = list(csv.reader(io.StringIO(answer.text)))
-    assert rows[0] == ["counter", "value", "tasks_applied", "tasks_retried", "last_applied_at"]
-    assert rows[1][:4] == [applied, "6", "3", "0"]
+    assert rows[0] == ["counter", "value", "increments", "tasks_applied", "tasks_retried", "last_applied_at"]
+    assert rows[1][:5] == [applied, "6", "3", "3", "0"]
 
 
 def test_metrics_are_prometheus_text(default: DefaultClient, applied: str) -> None:
@@ -159,12 +161,12 @@ def test_metrics_are_prometheus_text(default: DefaultClient, applied: str) -> No
     )
     for text in answer.text.split("\n"):
         assert line.fullmatch(text), text
-    found = re.search(r'counter_tasks_applied_total\{handler="update-counter"\} (\d+)', answer.text)
+    found = re.search(r'pushtasks_applied_total\{handler="update-counter"\} (\d+)', answer.text)
     assert found
     assert int(found.group(1)) >= 3
-    assert 'counter_up{source="datastore"} 1' in answer.text
-    assert 'counter_queue_running{queue="counter-updates-3"} 1' in answer.text
-    assert 'counter_task_latency_seconds_bucket{handler="update-counter",le="+Inf"}' in answer.text
+    assert 'pushtasks_up{source="datastore"} 1' in answer.text
+    assert 'pushtasks_queue_running{queue="counter-updates-3"} 1' in answer.text
+    assert 'pushtasks_latency_seconds_bucket{handler="update-counter",le="+Inf"}' in answer.text
 
 
 def test_without_datastore_the_dashboard_says_what_it_can_not_show(
@@ -179,10 +181,11 @@ def test_without_datastore_the_dashboard_says_what_it_can_not_show(
     assert "counter-updates-0" in answer.text
     cards = re.findall(r'class="figure number">([^<]*)<', answer.text)
     assert [cards[0], *cards[4:]] == ["–"] * 5
-    statistics = default.admin("/admin/statistics.json").json
-    unread = ("total", "last_hour", "handlers", "minutes", "kept", "counters", "actions")
-    assert [statistics[name] for name in unread] == [None] * len(unread)
-    assert 'counter_up{source="datastore"} 0' in default.admin("/admin/metrics").text
+    figures = default.admin("/admin/statistics.json").json
+    unread = ("total", "last_hour", "handlers", "minutes", "kept", "actions")
+    assert [figures[name] for name in unread] == [None] * len(unread)
+    assert figures["panels"] == {"counters": None}
+    assert 'pushtasks_up{source="datastore"} 0' in default.admin("/admin/metrics").text
 
 
 def _silent_datastore(asked: list[bytes]) -> grpc.GenericRpcHandler[bytes, bytes]:
@@ -290,8 +293,8 @@ def test_a_queue_is_paused_resumed_and_purged(default: DefaultClient) -> None:
         overview = default.admin("/admin").text
         assert f"The queue {queue} is paused" in overview
         assert "1 of 4 queues paused" in overview
-        batch = {"increments": [{"counter": "purged", "amount": 1}] * 40}
-        default.post_json("/api/increments", batch)
+        for _ in range(40):
+            default.post_json("/api/counters/purged/increments", {"amount": 1})
         waiting = state()["waiting"]
         assert waiting > 0
         question = default.admin(f"/admin/queues/{queue}/purge").text
@@ -318,14 +321,39 @@ def test_a_change_leads_back_to_our_own_pages_only(default: DefaultClient, back:
     assert answer.headers["Location"].startswith("/admin?did=")
 
 
+def test_tasks_that_gave_up_are_counted_and_told(
+    default: DefaultClient, database: Database, name: str
+) -> None:
+    kind = f"kind-{name}"
+    with database.context():
+        entity = TaskStatistics(key=TaskStatistics.key_of(kind, 0))
+        statistics.add_to(entity, Tally(gave_up=2), utc_now())
+        entity.put()
+    try:
+        page = default.admin("/admin").text
+        figures = default.admin("/admin/statistics.json").json
+        metrics = default.admin("/admin/metrics").text
+    finally:
+        with database.context():
+            entity.key.delete()
+    assert f">2 {kind} tasks were given up after too many failures in the last hour.</a>" in page
+    [row] = re.findall(rf'<th scope="row">{kind}</th>(.*?)</tr>', page, re.S)
+    assert re.findall(r">([^<>\s]+)</td>", row)[-2:] == ["0", "2"]
+    assert figures["minutes"][-1]["gave_up"] + figures["minutes"][-2]["gave_up"] == 2
+    assert f'pushtasks_gave_up_total{{handler="{kind}"}} 2' in metrics
+
+
 def test_hostile_counter_names_never_become_markup(default: DefaultClient, database: Database) -> None:
     with database.context():
         # Nobody can enqueue it, but somebody may have written it.
         Counter(id='z"><i>x', shards=1, created_at=utc_now()).put()
-        CounterShard(key=CounterShard.key_of('z"><i>x', 0), value=1, tasks_applied=1).put()
-        try:
-            for path in ("/admin?cursor=z", "/?cursor=z", "/admin/counters.csv?cursor=z"):
-                text = default.get(path, ADA).text
-                assert '"><i>x' not in text.replace('""', "")
-        finally:
+        CounterShard(id=shard_id('z"><i>x', 0), value=1, tasks_applied=1).put()
+    try:
+        for path in ("/admin?cursor=z", "/?cursor=z", "/admin/counters.csv?cursor=z"):
+            answer = default.get(path, ADA)
+            assert answer.status == 200
+            assert "i>x" in answer.text or "i&gt;x" in answer.text, "it is there"
+            assert '"><i>x' not in answer.text.replace('""', "")
+    finally:
+        with database.context():
             ndb.Key(Counter, 'z"><i>x').delete()

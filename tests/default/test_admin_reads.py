@@ -9,12 +9,12 @@ from google.cloud import ndb
 from localcloud.testing import DatastoreProcess
 
 from bench.past_hour import live_through
-from counters.entities import Counter, CounterShard
+from counters.entities import Counter, CounterShard, shard_id
+from counters.settings import CounterSettings
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now
 from pushtasks.entities import TaskStatistics
-from pushtasks.settings import Settings
 from tests.conftest import PROJECT
 from tests.default.conftest import DefaultClient
 
@@ -27,7 +27,7 @@ def full_datastore() -> Iterator[DatastoreProcess]:
     with DatastoreProcess() as server:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DATASTORE_EMULATOR_HOST", server.address)
-            settings = Settings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+            settings = CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
             database = Database(PROJECT)
             now = utc_now()
             with database.context():
@@ -36,7 +36,7 @@ def full_datastore() -> Iterator[DatastoreProcess]:
                     name = f"counter-{index:03d}"
                     entities.append(Counter(id=name, created_at=now, shards=4))
                     entities += [
-                        CounterShard(key=CounterShard.key_of(name, number), value=1, tasks_applied=1)
+                        CounterShard(id=shard_id(name, number), value=1, tasks_applied=1)
                         for number in range(4)
                     ]
                 ndb.put_multi(entities)

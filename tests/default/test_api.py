@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
-from localcloud.testing.waiting import wait_until
 
+from counters.settings import CounterSettings
+from counters.update_counter import UpdateCounter
+from default import service
+from pushtasks import names
 from pushtasks.database import Database
 from pushtasks.entities import TaskRecord
 from pushtasks.queues import NewTask, TaskQueues
-from pushtasks.settings import Settings
 from tests.default.conftest import DefaultClient
+
+
+class NoteReading(UpdateCounter):
+    """A second kind of task."""
+
+    name = "note-reading"
 
 
 def test_an_increment_is_accepted_and_arrives(
@@ -27,33 +36,30 @@ def test_an_increment_is_accepted_and_arrives(
     assert (answer.json["counter"], answer.json["amount"]) == (name, 5)
     assert answer.headers["Location"] == f"/api/tasks/{answer.json['task']}"
     applied = wait_for_state(answer.json["task"], "applied")
-    assert (applied["counter"], applied["amount"], applied["attempts"]) == (name, 5, 1)
+    assert (applied["note"], applied["attempts"]) == ({"counter": name, "amount": 5}, 1)
     counter = default.get(f"/api/counters/{name}").json
-    assert (counter["name"], counter["value"], counter["tasks_applied"]) == (name, 5, 1)
+    assert (counter["name"], counter["value"]) == (name, 5)
+    assert (counter["increments"], counter["tasks_applied"]) == (1, 1)
 
 
-def test_a_batch_gives_a_result_for_each_increment_in_order(
+def test_a_batch_is_one_task_that_adds_to_all_of_its_counters(
     default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
 ) -> None:
     increments = [{"counter": f"{name}.{index % 3}", "amount": index + 1} for index in range(12)]
     answer = default.post_json("/api/increments", {"increments": increments})
-    assert answer.status == 202
-    results = answer.json["results"]
-    assert [result["state"] for result in results] == ["enqueued"] * 12
-    for increment, result in zip(increments, results, strict=True):
-        assert wait_for_state(result["task"], "applied")["amount"] == increment["amount"]
-    values = default.get(f"/api/counters?prefix={name}").json["counters"]
-    assert {each["name"]: each["value"] for each in values} == {
-        f"{name}.0": 1 + 4 + 7 + 10,
-        f"{name}.1": 2 + 5 + 8 + 11,
-        f"{name}.2": 3 + 6 + 9 + 12,
-    }
+    task = answer.json["task"]
+    assert (answer.status, answer.headers["Location"]) == (202, f"/api/tasks/{task}")
+    assert answer.json == {"task": task, "state": "enqueued", "increments": 12, "counters": 3}
+    sums = {f"{name}.0": 1 + 4 + 7 + 10, f"{name}.1": 2 + 5 + 8 + 11, f"{name}.2": 3 + 6 + 9 + 12}
+    assert wait_for_state(task, "applied")["note"] == {"increments": 12, "amount": 78, "counters": sums}
+    counters = default.get(f"/api/counters?prefix={name}").json["counters"]
+    assert {each["name"]: each["value"] for each in counters} == sums
+    assert {(each["increments"], each["tasks_applied"]) for each in counters} == {(4, 1)}
 
 
 def test_a_batch_may_be_the_list_alone(default: DefaultClient, name: str) -> None:
     answer = default.post_json("/api/increments", [{"counter": name, "amount": 1}])
-    assert answer.status == 202
-    assert [result["state"] for result in answer.json["results"]] == ["enqueued"]
+    assert (answer.status, answer.json["state"], answer.json["increments"]) == (202, "enqueued", 1)
 
 
 def test_the_same_key_sent_many_times_makes_one_task_and_each_caller_hears_the_truth(
@@ -86,18 +92,33 @@ def test_a_key_with_another_payload_is_refused_and_enqueues_nothing(
 
 
 def test_a_batch_under_a_used_key_is_a_duplicate_or_refused_as_a_whole(
-    default: DefaultClient, name: str
+    default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
 ) -> None:
     headers = {"Idempotency-Key": secrets.token_hex(4)}
     batch = {"increments": [{"counter": name, "amount": number} for number in (1, 2, 3)]}
     first = default.post_json("/api/increments", batch, headers)
-    again = default.post_json("/api/increments", batch, headers)
-    assert [each["task"] for each in again.json["results"]] == [
-        each["task"] for each in first.json["results"]
-    ]
-    assert {each["state"] for each in again.json["results"]} == {"duplicate"}
-    other = {"increments": [*batch["increments"][:2], {"counter": name, "amount": 4}]}
-    assert default.post_json("/api/increments", other, headers).status == 422
+    for _ in ("while it is pending or just applied", "once it is applied"):
+        again = default.post_json("/api/increments", batch, headers)
+        assert again.status == 202
+        assert again.json == {**first.json, "state": "duplicate"}
+        wait_for_state(first.json["task"], "applied")
+    for other in (
+        [*batch["increments"][:2], {"counter": name, "amount": 4}],
+        batch["increments"][:2],
+        [*batch["increments"], {"counter": f"{name}-new", "amount": 1}],
+    ):
+        refused = default.post_json("/api/increments", {"increments": other}, headers)
+        assert (refused.status, refused.json["field"]) == (422, "Idempotency-Key")
+    assert default.get(f"/api/counters/{name}").json["value"] == 6
+    assert default.get(f"/api/counters/{name}-new").status == 404
+
+
+def test_a_key_belongs_to_one_payload_whether_single_or_batch(default: DefaultClient, name: str) -> None:
+    headers = {"Idempotency-Key": secrets.token_hex(4)}
+    single = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, headers)
+    batch = default.post_json("/api/increments", [{"counter": name, "amount": 1}], headers)
+    other = default.post_json(f"/api/counters/{name}-b/increments", {"amount": 1}, headers)
+    assert (single.status, batch.status, other.status) == (202, 422, 422)
 
 
 @pytest.mark.parametrize(
@@ -166,29 +187,72 @@ def test_one_bad_increment_of_a_batch_is_named_and_none_is_enqueued(
         (4, "increment"),
     ]
     assert [each["value"] for each in answer.json["errors"]] == ["", "x", "nothing"]
+    assert answer.json["detail"] == "2 of 5 increments are invalid; none was enqueued."
     assert all(each["expected"] for each in answer.json["errors"])
     assert default.get(f"/api/counters/{name}").status == 404
 
 
-@pytest.mark.parametrize("count", [0, 501])
-def test_a_batch_holds_1_to_500_increments(default: DefaultClient, name: str, count: int) -> None:
-    batch = {"increments": [{"counter": name, "amount": 1}] * count}
+def test_every_bad_increment_of_a_full_batch_is_named(default: DefaultClient, name: str) -> None:
+    batch: list[Any] = [{"counter": name, "amount": 0}] * 1000
     answer = default.post_json("/api/increments", batch)
+    assert answer.status == 400
+    assert [each["index"] for each in answer.json["errors"]] == list(range(1000))
+
+
+@pytest.mark.parametrize("increments", [[], None, {}, "x"])
+def test_a_batch_is_a_list_with_something_in_it(default: DefaultClient, increments: object) -> None:
+    answer = default.post_json("/api/increments", {"increments": increments})
     assert (answer.status, answer.json["field"]) == (400, "increments")
-    assert "1 to 500" in answer.json["expected"]
+    assert "1 to 1000" in answer.json["expected"]
 
 
-def test_500_increments_go_in_one_request(default: DefaultClient, name: str) -> None:
-    batch = {"increments": [{"counter": name, "amount": 2}] * 500}
+def test_a_batch_of_more_than_1000_increments_or_400_counters_is_too_large(
+    default: DefaultClient, name: str
+) -> None:
+    for batch, given, expected in (
+        ([{"counter": name, "amount": 1}] * 1001, "1001 increments", "a list of 1 to 1000 increments"),
+        (
+            [{"counter": f"{name}.{number}", "amount": 1} for number in range(401)],
+            "401 counters",
+            "at most 400 different counters",
+        ),
+    ):
+        answer = default.post_json("/api/increments", {"increments": batch})
+        assert (answer.status, answer.json["field"]) == (413, "increments")
+        assert (answer.json["value"], answer.json["expected"]) == (given, expected)
+        assert "Nothing was enqueued; send it in parts." in answer.json["detail"]
+    assert default.get(f"/api/counters?prefix={name}").json["counters"] == []
+
+
+def test_a_batch_of_more_bytes_than_a_task_holds_is_too_large(default: DefaultClient, name: str) -> None:
+    long = name + "x" * (100 - len(name))
+    batch = [{"counter": long, "amount": -2147483648}] * 1000
     answer = default.post_json("/api/increments", batch)
-    assert answer.status == 202
-    assert len({result["task"] for result in answer.json["results"]}) == 500
+    assert (answer.status, answer.json["field"]) == (413, "increments")
+    assert answer.json["expected"] == "at most 98000 bytes of JSON"
+    assert default.get(f"/api/counters/{long}").status == 404
 
-    def all_are_applied() -> bool:
-        return bool(default.get(f"/api/counters/{name}").json.get("tasks_applied") == 500)
 
-    wait_until(all_are_applied, "500 increments to be applied", 60)
-    assert default.get(f"/api/counters/{name}").json["value"] == 1000
+def test_1000_increments_go_in_one_request_and_one_task(
+    default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    answer = default.post_json("/api/increments", [{"counter": name, "amount": 2}] * 1000)
+    assert (answer.status, answer.json["increments"], answer.json["counters"]) == (202, 1000, 1)
+    wait_for_state(answer.json["task"], "applied")
+    counter = default.get(f"/api/counters/{name}").json
+    assert (counter["value"], counter["increments"], counter["tasks_applied"]) == (2000, 1000, 1)
+
+
+def test_a_batch_may_have_400_counters_with_the_largest_names_and_amounts_that_fit(
+    default: DefaultClient, name: str, wait_for_state: Callable[[str, str], Any]
+) -> None:
+    names = [f"{name}.{number:03d}-".ljust(100, "x") for number in range(400)]
+    batch = [{"counter": each, "amount": -2147483648} for each in names]
+    answer = default.post_json("/api/increments", batch)
+    assert (answer.status, answer.json["counters"]) == (202, 400)
+    note = wait_for_state(answer.json["task"], "applied")["note"]
+    assert note == {"increments": 400, "amount": -2147483648 * 400}
+    assert default.get(f"/api/counters/{names[399]}").json["value"] == -2147483648
 
 
 def test_counters_come_in_pages_by_name(
@@ -196,8 +260,7 @@ def test_counters_come_in_pages_by_name(
 ) -> None:
     names = [f"{name}.{index:02d}" for index in range(23)]
     batch = {"increments": [{"counter": each, "amount": 1} for each in names]}
-    for result in default.post_json("/api/increments", batch).json["results"]:
-        wait_for_state(result["task"], "applied")
+    wait_for_state(default.post_json("/api/increments", batch).json["task"], "applied")
     first = default.get(f"/api/counters?prefix={name}").json
     assert [each["name"] for each in first["counters"]] == names[:20]
     second = default.get(f"/api/counters?prefix={name}&cursor={first['next']}").json
@@ -228,41 +291,36 @@ def test_a_task_that_waits_is_pending_with_its_attempts_and_last_response(
         assert {answer.status for answer in paused} == {303}
         task = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}).json["task"]
         answer = default.get(f"/api/tasks/{task}")
-        assert answer.json == {
-            "task": task,
-            "state": "pending",
-            "counter": None,
-            "amount": None,
-            "attempts": 0,
-            "last_response": None,
-        }
+        assert answer.json == {"task": task, "state": "pending", "attempts": 0}
     finally:
         for number in range(4):
             default.admin_post(f"/admin/queues/counter-updates-{number}/resume", back="/admin")
 
 
-def test_a_task_of_another_handler_is_asked_for_by_the_handlers_name(
-    environ: dict[str, str], database: Database, name: str
+def test_a_task_of_another_kind_is_asked_for_by_the_kinds_name(
+    environ: dict[str, str], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    default = DefaultClient({**environ, "COUNTER_OTHER_QUEUES": "default"})
-    default.admin_post("/admin/queues/default/pause", back="/admin")
-    queues = TaskQueues(Settings.read({**environ, "COUNTER_OTHER_QUEUES": "default"}))
-    try:
-        queues.create(NewTask(name, "default", b"", "/note-reading", time.time()))
-        assert default.get(f"/api/tasks/{name}?handler=note-reading").json["state"] == "pending"
-        assert default.get(f"/api/tasks/{name}?handler=note-weather").status == 404
-        with database.context():
-            database.put(
-                TaskRecord(key=TaskRecord.key_of("note-reading", name), outcome="applied", attempts=2)
-            )
-        answer = default.get(f"/api/tasks/{name}?handler=note-reading").json
-        assert (answer["state"], answer["attempts"]) == ("applied", 2)
-        missing = default.get(f"/api/tasks/{name}")
-        assert (missing.status, "?handler=NAME" in missing.json["expected"]) == (404, True)
-        assert default.get(f"/api/tasks/{name}?handler=%ff").status == 400
-    finally:
-        default.admin_post("/admin/queues/default/purge", back="/admin")
-        default.admin_post("/admin/queues/default/resume", back="/admin")
+    monkeypatch.setattr(service, "TASKS", (UpdateCounter, NoteReading))
+    default = DefaultClient(environ)
+    default.admin_post("/admin/queues/counter-updates-2/pause")
+    queues = TaskQueues(CounterSettings.read(environ))
+    start = secrets.randbelow(10**9)
+    name = next(
+        each
+        for each in map(str, count(start))
+        if names.queue_of(each, UpdateCounter.queues) == "counter-updates-2"
+    )
+    queues.create(NewTask(name, "counter-updates-2", b"{}", "/note-reading", datetime.now(UTC)))
+    assert default.get(f"/api/tasks/{name}?handler=note-reading").json["state"] == "pending"
+    assert default.get(f"/api/tasks/{name}?handler=note-weather").status == 404
+    assert default.get(f"/api/tasks/{name}").status == 404, "a kind may share a queue with others"
+    with database.context():
+        database.put(TaskRecord(key=TaskRecord.key_of("note-reading", name), outcome="applied", attempts=2))
+    answer = default.get(f"/api/tasks/{name}?handler=note-reading").json
+    assert (answer["state"], answer["attempts"]) == ("applied", 2)
+    missing = default.get(f"/api/tasks/{name}")
+    assert (missing.status, "?handler=KIND" in missing.json["expected"]) == (404, True)
+    assert default.get(f"/api/tasks/{name}?handler=%ff").status == 400
 
 
 def test_head_is_answered_as_get_without_a_body(default: DefaultClient) -> None:
@@ -271,37 +329,31 @@ def test_head_is_answered_as_get_without_a_body(default: DefaultClient) -> None:
 
 
 @pytest.fixture
-def purged(default: DefaultClient, name: str) -> Iterator[tuple[dict[str, str], list[dict[str, object]]]]:
-    """The key of an increment and of a batch of three whose tasks were purged, and the batch."""
-    key = {"Idempotency-Key": name}
-    batch: list[dict[str, object]] = [{"counter": name, "amount": 1}] * 3
+def purged(default: DefaultClient, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The keys of an increment and of a batch of three whose tasks were purged."""
+    single, batch = {"Idempotency-Key": name}, {"Idempotency-Key": f"{name}-batch"}
     queues = [f"/admin/queues/counter-updates-{number}" for number in range(4)]
     for queue in queues:
         default.admin_post(f"{queue}/pause")
-    try:
-        assert default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, key).status == 202
-        assert default.post_json("/api/increments", batch, key).status == 202
-        form = {"counter": name, "amount": "1", "key": f"{name}-form"}
-        assert default.post_form("/counters/increments", form).status == 303
-        for queue in queues:
-            default.admin_post(f"{queue}/purge", typed=queue.rpartition("/")[2])
-        yield key, batch
-    finally:
-        for queue in queues:
-            default.admin_post(f"{queue}/resume")
+    assert default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, single).status == 202
+    assert default.post_json("/api/increments", [{"counter": name, "amount": 1}] * 3, batch).status == 202
+    form = {"counter": name, "amount": "1", "key": f"{name}-form"}
+    assert default.post_form("/counters/increments", form).status == 303
+    for queue in queues:
+        default.admin_post(f"{queue}/purge", typed=queue.rpartition("/")[2])
+    return single, batch
 
 
 def test_what_was_purged_is_told_as_removed_and_not_as_a_duplicate(
-    default: DefaultClient, purged: tuple[dict[str, str], list[dict[str, object]]], name: str
+    default: DefaultClient, purged: tuple[dict[str, str], dict[str, str]], name: str
 ) -> None:
-    key, batch = purged
-    single = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, key)
-    assert (single.status, single.json["state"], single.json["field"]) == (409, "removed", "Idempotency-Key")
-    assert "under a new key" in single.json["detail"]
-
-    many = default.post_json("/api/increments", batch, key)
-    assert many.status == 409
-    assert [each["state"] for each in many.json["results"]] == ["removed"] * 3
+    single_key, batch_key = purged
+    single = default.post_json(f"/api/counters/{name}/increments", {"amount": 1}, single_key)
+    many = default.post_json("/api/increments", [{"counter": name, "amount": 1}] * 3, batch_key)
+    for answer in (single, many):
+        assert (answer.status, answer.json["state"]) == (409, "removed")
+        assert answer.json["field"] == "Idempotency-Key"
+        assert "under a new key" in answer.json["detail"]
 
     form = {"counter": name, "amount": "1", "key": f"{name}-form"}
     page = default.post_form("/counters/increments", form, {"Accept": "text/html"})

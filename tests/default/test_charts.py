@@ -13,7 +13,7 @@ from pushtasks.dashboard.charts import Bar, Mark, bars
 from pushtasks.web import figures
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
-STYLE = Path(__file__).parents[2] / "static" / "style.css"
+STYLE = Path(__file__).parents[2] / "pushtasks" / "web" / "static" / "style.css"
 
 
 def test_a_chart_is_well_formed_named_and_described() -> None:

@@ -12,6 +12,7 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
+from counters.update_counter import UpdateCounter
 from default.application import create_application
 from tests.default.conftest import ADA, DefaultClient
 
@@ -114,15 +115,16 @@ def test_warm_up_opens_the_connections(default: DefaultClient) -> None:
 
 
 def test_a_queue_that_does_not_exist_fails_the_warm_up_with_one_sentence(
-    environ: dict[str, str], database: object
+    environ: dict[str, str], database: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    default = DefaultClient({**environ, "COUNTER_QUEUES": "counter-updates-0,nowhere"})
+    monkeypatch.setattr(UpdateCounter, "queues", ("counter-updates-0", "nowhere"))
+    default = DefaultClient(environ)
     answer = default.get("/_ah/warmup")
     assert answer.status == 500
     assert answer.headers["Content-Type"].startswith("text/plain")
     told = answer.text.splitlines()[0]
-    assert told.startswith("COUNTER_QUEUES names the queue 'nowhere', which ")
-    assert "which does not exist. Expected a queue of queue.yaml" in told
+    assert told.startswith("UpdateCounter.queues")
+    assert "'nowhere', which does not exist. Expected a queue of queue.yaml" in told
 
 
 def test_a_setting_that_can_not_be_used_stops_the_program_with_a_sentence() -> None:

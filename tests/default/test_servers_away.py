@@ -13,6 +13,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from localcloud.testing import FaultyProxy, TasksProcess
 
+from counters.update_counter import UpdateCounter
 from pushtasks.database import Database
 from pushtasks.datastore_calls import as_task_failure
 from pushtasks.entities import KEPT, REJECTED, KeptTask
@@ -126,9 +127,14 @@ def test_where_datastore_can_not_count_the_figure_is_unknown(
 
 @pytest.mark.parametrize("action", ["pause", "resume", "purge"])
 def test_a_queue_that_is_gone_is_told_in_words(
-    environ: dict[str, str], database: object, caplog: pytest.LogCaptureFixture, action: str
+    environ: dict[str, str],
+    database: object,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
 ) -> None:
-    default = DefaultClient({**environ, "COUNTER_OTHER_QUEUES": "gone"})
+    monkeypatch.setattr(UpdateCounter, "queues", (*UpdateCounter.queues, "gone"))
+    default = DefaultClient(environ)
     answer = default.admin_post(f"/admin/queues/gone/{action}", typed="gone")
     assert answer.status == 500
     assert "The task queue refused" in answer.text

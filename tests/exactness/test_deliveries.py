@@ -34,6 +34,19 @@ def call(
         return error.code, error.read().decode()
 
 
+def enqueue_batch(stack: Stack, amounts: dict[str, int]) -> str:
+    """The name of the task that a posted batch became."""
+    increments = [{"counter": counter, "amount": amount} for counter, amount in amounts.items()]
+    status, text = call(
+        f"{stack.cloud.url}/api/increments",
+        "POST",
+        {"Content-Type": "application/json"},
+        json.dumps({"increments": increments}).encode(),
+    )
+    assert status == 202, text
+    return str(json.loads(text)["task"])
+
+
 def enqueue(stack: Stack, counter: str, amount: int = 1) -> str:
     """The name of the task that a posted increment became."""
     status, text = call(
@@ -74,41 +87,59 @@ def test_a_task_delivered_again_at_once_later_and_in_parallel_is_counted_once(st
     assert stack.proof.duplicates() == duplicates + 12
 
 
-def test_deliveries_doubled_by_the_queue_are_counted_once(stack: Stack) -> None:
+def test_a_batch_delivered_again_at_once_later_and_in_parallel_is_counted_once(stack: Stack) -> None:
+    counters = stack.counters(400)
+    amounts = {counter: number - 200 or 1 for number, counter in enumerate(counters)}
+    task = enqueue_batch(stack, amounts)
+    stack.cloud.wait_idle()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(stack.cloud.redeliver, [task] * 10))
+
+    assert Counter(answer["status"] for answer in answers) == {200: 10}
+    assert stack.proof.shards(counters, most_shards=4) == Sums(400, sum(amounts.values()))
+    assert stack.proof.records([task]) == Sums(400, sum(amounts.values()))
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_deliveries_doubled_by_the_queue_are_counted_once(stack: Stack, batch: int) -> None:
     counters = stack.counters(3)
     duplicates = stack.proof.duplicates()
     stack.cloud.set_faults(deliveries={"seed": 3, "duplicate": 0.5})
 
-    book = stack.send(counters, 200)
+    book = stack.send(counters, 200 * batch, batch=batch)
 
     stack.assert_exact(counters, book)
     assert stack.proof.duplicates() > duplicates + 50
 
 
-def test_answers_lost_after_the_commit_are_recognised_by_the_retry(stack: Stack) -> None:
+@pytest.mark.parametrize("batch", [1, 20])
+def test_answers_lost_after_the_commit_are_recognised_by_the_retry(stack: Stack, batch: int) -> None:
     counters = stack.counters(3)
     duplicates = stack.proof.duplicates()
     stack.cloud.set_faults(deliveries={"seed": 4, "lose_response": 0.3, "lose_request": 0.1})
 
-    book = stack.send(counters, 200)
+    book = stack.send(counters, 200 * batch, batch=batch)
 
     stack.cloud.wait_idle(60)
     stack.assert_exact(counters, book)
     assert stack.proof.duplicates() > duplicates + 20
 
 
-def test_a_commit_whose_answer_is_lost_is_settled_by_its_own_record(stack: Stack) -> None:
+@pytest.mark.parametrize("batch", [1, 20])
+def test_a_commit_whose_answer_is_lost_is_settled_by_its_own_record(stack: Stack, batch: int) -> None:
     counters = stack.counters(2)
     stack.cloud.set_faults(datastore=[{"method": "Commit", "fault": "response_lost", "every": 2}])
 
-    book = stack.send(counters, 150)
+    book = stack.send(counters, 150 * batch, batch=batch)
 
     stack.assert_exact(counters, book)
     [rule] = stack.cloud.fault_report()["datastore"]["rules"]
     assert rule["struck"] >= 2
 
 
-def test_contention_and_lost_requests_delay_but_never_lose_or_double(stack: Stack) -> None:
+@pytest.mark.parametrize("batch", [1, 20])
+def test_contention_and_lost_requests_delay_but_never_lose_or_double(stack: Stack, batch: int) -> None:
     counters = stack.counters(2)
     stack.cloud.set_faults(
         datastore=[
@@ -118,7 +149,7 @@ def test_contention_and_lost_requests_delay_but_never_lose_or_double(stack: Stac
         ]
     )
 
-    book = stack.send(counters, 150)
+    book = stack.send(counters, 150 * batch, batch=batch)
     stack.cloud.clear_faults()
 
     stack.assert_exact(counters, book)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -14,8 +14,12 @@ import pytest
 
 from counters import values
 from pushtasks.database import Database
+from pushtasks.worker import Worker
 from tests.conftest import PROJECT
 from worker.application import create_application
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 ON_APP_ENGINE = {"GOOGLE_CLOUD_PROJECT": PROJECT, "GAE_ENV": "standard"}
 
@@ -30,8 +34,12 @@ class Answer:
 class WorkerClient:
     """Sends requests as the queue, an administrator or an outsider would. The app is checked against WSGI."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
-        self._application, self.worker = create_application(environ)
+    def __init__(
+        self,
+        environ: dict[str, str],
+        create: Callable[[Mapping[str, str]], tuple[WSGIApplication, Worker]] = create_application,
+    ) -> None:
+        self._application, self.worker = create(environ)
 
     def request(self, path: str, method: str = "POST", **how: Any) -> Answer:
         body: bytes = how.pop("body", b"")

@@ -27,6 +27,7 @@ def test_one_thread_runs_no_connection_is_open_and_the_application_is_not_there_
     found = json.loads(done.stdout)
     assert {"google.cloud.ndb", "grpc", "webapp2"} <= set(found["modules"])
     ours = {name for name in found["modules"] if name.split(".")[0] in ("counters", "pushtasks", "worker")}
-    assert ours == {"pushtasks", "pushtasks.settings", "worker", "worker.preloading"}
+    settings = {"counters", "counters.settings", "pushtasks", "pushtasks.settings", "pushtasks.errors"}
+    assert ours == settings | {"worker", "worker.preloading"}
     assert not [target for target in found["targets"] if target.startswith("socket:")]
     assert found["threads"] == 1

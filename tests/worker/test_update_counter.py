@@ -13,7 +13,7 @@ from localcloud.testing import FaultyProxy
 from pushtasks.database import Database
 from pushtasks.entities import KeptTask, TaskRecord
 from tests.conftest import PROJECT
-from tests.worker.conftest import WorkerClient
+from tests.worker.conftest import ON_APP_ENGINE, WorkerClient
 
 Value = Callable[[], int | None]
 
@@ -128,7 +128,7 @@ def test_unknown_routes_and_methods_are_said_so(worker: WorkerClient) -> None:
 
     assert (nothing.status_int, nothing.text) == (
         404,
-        "There is nothing at this address. Tasks go to /update-counter.\n",
+        "There is nothing at this address. Each kind of task goes to its own, /NAME.\n",
     )
     assert (wrong.status_int, wrong.headers["Allow"]) == (405, "GET, POST")
 
@@ -254,10 +254,27 @@ def test_warm_up_answers_even_when_datastore_is_away(
     assert lonely.request("/_ah/warmup", "GET").status_int == 200
 
 
-def test_a_commit_that_leaves_out_what_went_past_ndb_is_no_success(
-    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def worker_through_ndb(database: Database) -> WorkerClient:
+    """A worker that commits through google-cloud-ndb alone."""
+    return WorkerClient({**ON_APP_ENGINE, "COUNTER_FAST_PATH": "off"})
+
+
+def test_through_ndb_or_past_it_a_task_is_counted_alike(
+    worker: WorkerClient, worker_through_ndb: WorkerClient, value: Value, name: str
+) -> None:
+    path = f"/update-counter?counter={name}&amount=7"
+    for task, answers in (("a", ["applied\n", "duplicate\n"]), ("b", ["applied\n", "duplicate\n"])):
+        sent = [one.deliver(path, task=f"{name}-{task}").text for one in (worker, worker_through_ndb)]
+        assert sent == answers
+    assert value() == 14
+
+
+def test_a_commit_that_ndb_does_not_send_is_no_success(
+    worker_through_ndb: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if a release of google-cloud-ndb skipped the commit, or sent it by another way."""
+    worker = worker_through_ndb
     path = f"/update-counter?counter={name}&amount=7"
     assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
 
@@ -273,9 +290,10 @@ def test_a_commit_that_leaves_out_what_went_past_ndb_is_no_success(
     assert value() == 14
 
 
-def test_a_commit_of_another_transaction_does_not_take_what_went_past_ndb_along(
-    worker: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
+def test_a_commit_of_another_transaction_is_no_success(
+    worker_through_ndb: WorkerClient, value: Value, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    worker = worker_through_ndb
     path = f"/update-counter?counter={name}&amount=7"
     assert worker.deliver(path, task=f"{name}-first").text == "applied\n"
     commit = _datastore_api.commit

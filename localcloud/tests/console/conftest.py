@@ -91,5 +91,13 @@ def tasks_visitor(
         yield Visitor(console.url)
 
 
+@pytest.fixture
+def foreign_visitor(datastore: Datastore, datastore_server: DatastoreServer, data: Path) -> Iterator[Visitor]:
+    """At a console in front of somebody else's servers: nothing but the API is there."""
+    around = Surroundings(data, PROJECT, "us-central1")
+    with ConsoleServer(_listen(), around, datastore_server.address, "127.0.0.1:1") as console:
+        yield Visitor(console.url)
+
+
 def _listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))

@@ -256,3 +256,21 @@ def test_a_server_that_does_not_answer_looks_like_no_empty_one(
     overview = visitor.get("/")
     assert overview.status == 200
     assert "does not answer" in overview.message
+
+
+def test_somebody_elses_datastore_is_shown_through_its_api_alone(
+    foreign_visitor: Visitor, datastore: Datastore, where: Database
+) -> None:
+    datastore.upsert_all([entity(where, "Counter", number) for number in range(1, 4)])
+    datastore.upsert_all([entity(EU, "Person", 1)])
+
+    page = foreign_visitor.get("/data")
+
+    assert re.findall(
+        r'>(\w+)</a></th>\s*<td class="number">(\d+)</td><td class="number">([\w ]+)', page.text
+    ) == [
+        ("Counter", "3", "not known"),
+        ("Person", "1", "not known"),
+    ]
+    assert "<strong>3</strong>" in foreign_visitor.get("/data/kind", kind="Counter").text
+    assert foreign_visitor.get("/cron").status == 200

@@ -93,6 +93,16 @@ def test_no_page_holds_script_or_style_of_its_own() -> None:
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?! src=)", text), template.name
 
 
+def test_another_site_may_link_to_it_but_load_nothing_from_it(visitor: Visitor) -> None:
+    cross_site = {"Sec-Fetch-Site": "cross-site"}
+
+    for destination in ("image", "script", "iframe", "empty"):
+        headers = {**cross_site, "Sec-Fetch-Dest": destination}
+        assert visitor.send("GET", "/data/export", headers=headers).status == 403
+    followed = visitor.send("GET", "/data", headers={**cross_site, "Sec-Fetch-Dest": "document"})
+    assert followed.status == 200
+
+
 @pytest.mark.parametrize("path", POST_ROUTES)
 def test_no_get_changes_anything(visitor: Visitor, path: str) -> None:
     page = visitor.send("GET", f"{path}?token={token_of(visitor)}&kind=T&typed=T&action=pause")

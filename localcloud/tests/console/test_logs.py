@@ -25,13 +25,13 @@ class Ticks:
         return self.seconds
 
 
-def never_refused(path: Path, error: OSError) -> None:
-    raise AssertionError(f"{path} can't be written: {error}")
+def fail(path: Path, error: OSError) -> None:
+    raise error
 
 
 @pytest.fixture
 def timeline(data: Path) -> Iterator[Timeline]:
-    timeline = Timeline(LogFile(data / "logs" / TIMELINE_FILE, never_refused), Ticks())
+    timeline = Timeline(LogFile(data / "logs" / TIMELINE_FILE, fail), Ticks())
     yield timeline
     timeline.close()
 
@@ -106,7 +106,7 @@ def test_json_lines_show_their_message_and_lead_to_task_and_trace(timeline: Time
 
 def test_the_file_before_is_read_too_and_all_is_bounded(data: Path) -> None:
     path = data / "logs" / TIMELINE_FILE
-    timeline = Timeline(LogFile(path, never_refused, max_bytes=10_000), Ticks())
+    timeline = Timeline(LogFile(path, fail, max_bytes=10_000), Ticks())
     for number in range(500):
         timeline.add("default", [f"line {number}"])
     timeline.close()

@@ -79,6 +79,10 @@ class Application:
         """Why a request is refused by its head alone; None: it may pass."""
         self.last_asked = time.monotonic()
         refusal = self._guard.refusal(request.method, request.headers.get, Body.FORM)
+        header = request.headers.get
+        if header("sec-fetch-site") == "cross-site" and header("sec-fetch-dest", "document") != "document":
+            # A link may lead here; another site's page may not make the console work without being seen.
+            refusal = refusal or "Pages of other sites may link to this one, and load nothing from it."
         return None if refusal is None else _text(HTTPStatus.FORBIDDEN, refusal)
 
     def answer(self, request: Request) -> Response:

@@ -64,13 +64,20 @@ def read_lines(lines: Iterable[bytes], where: Database) -> list[Any]:
 
 
 def write(datastore: Datastore, entities: Sequence[Any]) -> None:
-    """Write the entities, each in place of the one that has its key. Raises Problem."""
+    """Write the entities, each in place of the one that has its key. Raises Problem.
+
+    Some of them may be written then; to write them again does no harm.
+    """
     databases: dict[tuple[str, str], list[Any]] = {}
     for entity in entities:
         partition = entity.key.partition_id
         databases.setdefault((partition.project_id, partition.database_id), []).append(entity)
-    for group in databases.values():
-        datastore.upsert_all(group)
+    try:
+        for group in databases.values():
+            datastore.upsert_all(group)
+    except Problem as problem:
+        text = f"{problem.text}. Some of the entities may have been written; the import can be repeated."
+        raise Problem(text, problem.status) from None
 
 
 def _read(line: str, where: Database) -> Any:

@@ -15,11 +15,11 @@ from localcloud.tasks.outcome import DEADLINE_REASON, Outcome
 
 # A timer of the event loop stands still while a laptop sleeps; the clock on the wall does not.
 _LOOK_EVERY_US = 30 * SECOND_US
+_SHOWN_RUNS = 3
 # Real service: a request waits in the pending queue until an instance is there, at home as long as in the
 # front end.
 _PENDING_US = 10 * SECOND_US
 _ASK_AGAIN_US = SECOND_US // 2
-_SHOWN_RUNS = 3
 
 
 class JobSender(Protocol):

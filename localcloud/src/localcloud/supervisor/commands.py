@@ -55,8 +55,8 @@ class Commands:
         self.faults_http = _inside(ports.take()) if options.faults else None
         self.datastore_address = _inside(ports.take()) if options.faults else self.real_datastore_address
         self.tasks_address = _inside(ports.take()) if options.faults else self.real_tasks_address
-        self.console_port = options.console_port or ports.take()
         self._address = draw_address()
+        self.console_port = options.console_port or ports.take()
         self.instances: Mapping[str, list[Instance]] = {
             name: [
                 Instance(

@@ -50,7 +50,7 @@ class Stack:
             folder.log_folder,
             self._refusals,
             self._publish,
-            on_lines=self._timeline.add,
+            self._timeline.add,
         )
         self._lazy_console = LazyConsole(self._commands, self._shared, self._restart)
         self._is_published = True

@@ -72,7 +72,6 @@ class LocalCloud(Shared):
         self._child: Child | None = None
         self._killed: set[int] = set()
         self._given_up = GivenUp()
-        self._last_given_up: list[str] = []
 
     def start(self, timeout_seconds: float = 60.0) -> Self:
         """Start it; returns when every service is ready. Raises LocalCloudError with what it printed."""
@@ -141,6 +140,7 @@ class LocalCloud(Shared):
             location = f"projects/{self.state['project']}/locations/{self.state['region']}"
             self._queues.empty(self.tasks_address, location)
             self.wait_idle(IDLE_SECONDS)
+            self._given_up.told.clear()
             is_clean = self._queues.are_as_at_the_start(self.tasks_address, location)
         except (LocalCloudError, grpc.RpcError):
             is_clean = False
@@ -153,6 +153,7 @@ class LocalCloud(Shared):
         self._replacements += 1
         self._keep_data_in(self._first_folder / f"replacement-{self._replacements}")
         self._queues.forget()
+        self._given_up = GivenUp()
         self._killed.clear()
         self.start()
 
@@ -264,13 +265,13 @@ class LocalCloud(Shared):
         text = "\n".join(lines[-_REPORTED_LINES:])
         if len(lines) > _REPORTED_LINES:
             text = f"... ({len(lines) - _REPORTED_LINES} lines before in {self._output})\n{text}"
-        return "\n".join([text, *(f"GIVEN UP: {line}" for line in self._all_given_up())])
+        self._ask_given_up()
+        return "\n".join([text, *(f"GIVEN UP: {line}" for line in self._given_up.told)])
 
-    def _all_given_up(self) -> list[str]:
+    def _ask_given_up(self) -> None:
         # Not where it runs no more, or some other server delivers the tasks.
         with contextlib.suppress(LocalCloudError):
-            self._last_given_up = GivenUp().ask(self._http("tasks"))
-        return self._last_given_up
+            self._given_up.ask(self._http("tasks"))
 
     def printed_bytes(self) -> int:
         """How much has been printed so far: an `offset` for `report`."""
@@ -301,7 +302,7 @@ class LocalCloud(Shared):
         if kind is None and self._process.poll() is None:
             self.stop()
         else:
-            self._all_given_up()  # for the report on a test that has failed inside of the `with`
+            self._ask_given_up()  # for the report on a test that has failed inside of the `with`
             self.kill_all()
 
     def _keep_data_in(self, folder: Path) -> None:

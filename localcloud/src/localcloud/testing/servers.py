@@ -171,6 +171,7 @@ class TasksProcess(ServerProcess, Shared):
         self._queues = Queues()
         self._given_up = GivenUp()
         self._replacements = 0
+        self._given_up = GivenUp()
         self._keep_data_in(self.folder)
 
     def reset(self) -> None:
@@ -193,6 +194,7 @@ class TasksProcess(ServerProcess, Shared):
         self._replacements += 1
         self._keep_data_in(self.folder / f"replacement-{self._replacements}")
         self._queues.forget()
+        self._given_up = GivenUp()
         self.start()
 
     def wait_idle(self, timeout_seconds: float = 60.0) -> list[str]:
