@@ -57,7 +57,7 @@ check: $(READY)  ## formatting, lint, strict types
 	cd localcloud && ../$(BIN)/mypy
 
 deploy: $(READY)  ## deploy to PROJECT=my-project REGION=us-central1 (DRY_RUN=1 prints the commands, changes nothing)
-	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues) $(if $(STAGE),--stage "$(STAGE)")
+	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues) $(if $(STAGE),--stage "$(STAGE)") $(if $(ALERTS),--alerts "$(ALERTS)")
 
 promote: $(READY)  ## give all traffic of PROJECT=my-project to VERSION=v2, which `make deploy STAGE=v2` brought (DRY_RUN=1)
 	@$(BIN)/python -m deploy.traffic --project "$(PROJECT)" --version "$(VERSION)" $(if $(DRY_RUN),--dry-run)

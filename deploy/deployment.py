@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import places
+from deploy.alerts import Alerts
 from deploy.gcloud import Gcloud, Stopped
 
 APIS = (
@@ -53,13 +54,18 @@ class Deployment:
         *,
         pauses_other_queues: bool,
         stage: str | None = None,
+        alerts: str | None = None,
     ) -> None:
-        """`stage` is the version to deploy without giving it traffic; None: a new one that gets all."""
+        """`stage` is the version to deploy without giving it traffic; None: a new one that gets all.
+
+        `alerts` is who gets a mail when /health fails; None: nobody.
+        """
         self._gcloud = gcloud
         self._region = region
         self._root = root
         self._pauses_other_queues = pauses_other_queues
         self._stage = stage
+        self._alerts = alerts
         self._host = f"{places.app_label(gcloud.project)}.REGION_ID.r.appspot.com"
 
     def run(self) -> None:
@@ -73,6 +79,8 @@ class Deployment:
         self.expire_records()
         self.deploy_queues()
         self.deploy_services()
+        if self._alerts:
+            Alerts(self._gcloud, self._host, self._alerts).set_up()
         self.tell_addresses()
 
     def check(self) -> None:

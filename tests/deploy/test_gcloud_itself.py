@@ -21,6 +21,8 @@ GCLOUD = shutil.which("gcloud")
 pytestmark = pytest.mark.skipif(GCLOUD is None, reason="gcloud is not installed here")
 
 COMMANDS = (
+    "alpha monitoring policies create",
+    "alpha monitoring policies list",
     "app create",
     "app deploy",
     "app describe",
@@ -31,6 +33,8 @@ COMMANDS = (
     "app versions describe",
     "app versions list",
     "auth list",
+    "beta monitoring channels create",
+    "beta monitoring channels list",
     "billing projects describe",
     "datastore indexes create",
     "firestore databases create",
@@ -38,6 +42,8 @@ COMMANDS = (
     "firestore databases describe",
     "firestore fields ttls list",
     "firestore fields ttls update",
+    "monitoring uptime create",
+    "monitoring uptime list-configs",
     "projects add-iam-policy-binding",
     "projects describe",
     "services enable",
@@ -99,7 +105,12 @@ def scripted(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     """Every command of the scripts, and of the page that tells how to do it by hand."""
     Deployment(Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False).run()
     Deployment(
-        Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False, stage="v2"
+        Gcloud("my-project", dry_run=True),
+        "us-central1",
+        ROOT,
+        pauses_other_queues=False,
+        stage="v2",
+        alerts="me@example.com",
     ).run()
     move(Gcloud("my-project", dry_run=True), "v2", ROOT, back=False)
     Undeployment(Gcloud("my-project", dry_run=True), ROOT, deletes_data=True).run()
