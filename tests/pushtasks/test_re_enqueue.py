@@ -169,8 +169,8 @@ def test_a_queue_that_is_gone_is_told_with_its_reason(
 def test_what_the_queue_refuses_can_be_edited_otherwise_and_enqueued(
     database: Database, queues: TaskQueues, kept: str
 ) -> None:
-    too_large = Edit("/update-counter", b"x" * 200_000)
-    assert actions(database, queues).enqueue_again([kept], too_large).counts == {Done.REFUSED: 1}
+    not_a_url = Edit("/update-counter?\u00e4", b"counter=a")
+    assert actions(database, queues).enqueue_again([kept], not_a_url).counts == {Done.REFUSED: 1}
 
     better = Edit("/update-counter", b"counter=a&amount=1")
     assert actions(database, queues).enqueue_again([kept], better).counts == {Done.ENQUEUED: 1}

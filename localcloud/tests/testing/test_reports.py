@@ -65,7 +65,7 @@ def test_a_failing_test_shows_the_services_lines_and_what_was_given_up(tmp_path:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    plugin = ["-p", "localcloud.testing.plugin", "-p", "no:cacheprovider"]
+    plugin = ["-p", "no:cacheprovider"]  # ours is installed, and so loaded by itself
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), *plugin, "test_app.py"],
         cwd=tmp_path,
