@@ -26,7 +26,7 @@ class Use:
     writes: float
     task_operations: float
     deletes: float = 1.0
-    """The task's record, when its life is over, by the TTL policy; billed as a delete."""
+    """Of records, when their life is over, by the TTL policy; billed as a delete."""
 
 
 @dataclass(frozen=True)

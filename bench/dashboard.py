@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from google.cloud.datastore_v1.types import CommitRequest
 from localcloud.testing import LocalCloud
 
 from bench import demo
+from counters import history
 from pushtasks import admin_actions
 from pushtasks.database import Database
 from pushtasks.delivery import utc_now
@@ -70,6 +72,7 @@ def _fill(cloud: LocalCloud, records: int) -> None:
 def _commits(records: int) -> Iterator[bytes]:
     """Commits that write the counters, their shards and the records."""
     request = _new_commit()
+    full = _full_history()
     for index in range(COUNTERS):
         name = f"counter-{index:04d}"
         _add(request, "Counter", name, shards=SHARDS)
@@ -82,6 +85,7 @@ def _commits(records: int) -> Iterator[bytes]:
                 increments=250,
                 tasks_applied=250,
                 tasks_retried=3,
+                history=full,
             )
         if len(request.mutations) >= _A_COMMIT:
             yield request.SerializeToString()
@@ -104,13 +108,25 @@ def _commits(records: int) -> Iterator[bytes]:
         yield request.SerializeToString()
 
 
+def _full_history() -> bytes:
+    """A shard's history with full rings."""
+    packed, moment, increments = None, utc_now() - timedelta(days=408), 0
+    for step, count in ((86_400, 400), (3600, 168), (60, 60)):
+        for number in range(count):
+            moment += timedelta(seconds=step)
+            increments += step + number
+            packed = history.extended(packed, increments * 3, increments, moment)
+    assert packed is not None
+    return packed
+
+
 def _new_commit() -> Any:
     request = CommitRequest.pb()(project_id=_PROJECT)
     request.mode = CommitRequest.Mode.NON_TRANSACTIONAL
     return request
 
 
-def _add(request: Any, kind: str, name: str, **values: str | int) -> None:
+def _add(request: Any, kind: str, name: str, **values: str | int | bytes) -> None:
     entity = request.mutations.add().upsert
     entity.key.partition_id.project_id = _PROJECT
     entity.key.path.add(kind=kind, name=name)
@@ -119,6 +135,8 @@ def _add(request: Any, kind: str, name: str, **values: str | int) -> None:
         properties.exclude_from_indexes = True
         if isinstance(value, str):
             properties.string_value = value
+        elif isinstance(value, bytes):
+            properties.blob_value = value
         else:
             properties.integer_value = value
 

@@ -3,13 +3,15 @@
 Reads Datastore with another client library than the application's (google-cloud-datastore, not ndb), by key
 and kind names alone, so that it shares nothing with the code that wrote. Adds up, for given counters:
 - the shards: what the counters say;
+- the rings of their histories, each with what was before it;
 - the applied records: what was applied, task by task.
-Both must equal what the default service accepted.
+All must equal what the default service accepted.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +51,19 @@ class Proof:
         found = list(self._get(keys))
         return Sums(sum(shard["increments"] for shard in found), sum(shard["value"] for shard in found))
 
+    def histories(self, counters: Sequence[str], most_shards: int = 128) -> list[Sums]:
+        """What the rings of minutes, of hours and of days say, each with what was before it."""
+        keys = [
+            self._client.key("CounterShard", f"{counter}:{number}")
+            for counter in counters
+            for number in range(most_shards)
+        ]
+        sums = [Sums()] * 3
+        for shard in self._get(keys):
+            for scale, (increments, amount) in enumerate(_totals_of(shard["history"])):
+                sums[scale] = Sums(sums[scale].increments + increments, sums[scale].amount + amount)
+        return sums
+
     def at_one_moment(self, counters: Sequence[str], most_shards: int = 8) -> dict[str, int]:
         """The increments of each counter, read in one transaction."""
         keys = {
@@ -84,6 +99,20 @@ class Proof:
     def _get(self, keys: Sequence[Any]) -> Iterable[Any]:
         for start in range(0, len(keys), _MOST_KEYS):
             yield from self._client.get_multi(keys[start : start + _MOST_KEYS])
+
+
+def _totals_of(history: bytes) -> Iterable[tuple[int, int]]:
+    """Increments and amount of each of a shard's three rings; for the layout see `counters.history`."""
+    first, second, packed = history.split(b"\n", 2)
+    running = json.loads(first)[2:]
+    for scale, length in enumerate(json.loads(second)):
+        _, amount, increments = running[scale * 3 : scale * 3 + 3]
+        if length:
+            before, _, *columns = json.loads(zlib.decompress(packed[:length]))
+            for total in (before or [0, 0], *zip(*columns, strict=True)):
+                amount, increments = amount + total[0], increments + total[1]
+        packed = packed[length:]
+        yield increments, amount
 
 
 def _sums_of(records: Iterable[Any]) -> Sums:

@@ -26,7 +26,9 @@ class Bound:
     aim: float | None = None
     at_most: bool = False
     times_peer: float | None = None
-    """How many times the peer's figure it must be as well; judged only if the peer ran in the same run."""
+    times_aim: float | None = None
+    """How many times the peer's figure it must be. Where the peer runs in the same run these judge instead of
+    `floor` and `aim`, which are for one machine."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The same machine at a fixed piece of work: whether a miss is the machine's."""
+
+    name: str
+    figure: float
+    wanted: float
+    """What it reaches on a machine that the bounds are for."""
+
+    @property
+    def verdict(self) -> str:
+        missed = "misses it too" if self.figure < self.wanted else "does not"
+        return f"{self.name} {number(self.figure)} of {number(self.wanted)}: {missed}"
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table."""
 
@@ -50,6 +67,7 @@ class Row:
     peer: Peer | None = None
     is_exact: bool = True
     """False where the sum was wrong: then no speed counts."""
+    reference: Reference | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -65,10 +83,21 @@ class Row:
             return False
         if self.bound is None:
             return True
-        times = self.bound.times_peer
-        if times and self.peer and not self.peer.is_recorded and (self.ratio or 0.0) < times:
-            return False
+        if self._is_judged_by_ratio:
+            return (self.ratio or 0.0) >= (self.bound.times_peer or 0.0)
         return _reaches(self.ours, self.bound.floor, self.bound.at_most)
+
+    @property
+    def _reaches_aim(self) -> bool:
+        assert self.bound is not None
+        if self._is_judged_by_ratio:
+            return self.bound.times_aim is not None and (self.ratio or 0.0) >= self.bound.times_aim
+        return self.bound.aim is not None and _reaches(self.ours, self.bound.aim, self.bound.at_most)
+
+    @property
+    def _is_judged_by_ratio(self) -> bool:
+        has_times = self.bound is not None and self.bound.times_peer is not None
+        return has_times and self.peer is not None and not self.peer.is_recorded
 
     @property
     def verdict(self) -> str:
@@ -77,9 +106,8 @@ class Row:
         if self.bound is None:
             return ""
         if not self.is_met:
-            return "NO"
-        aim = self.bound.aim
-        return "yes, aim" if aim is not None and _reaches(self.ours, aim, self.bound.at_most) else "yes"
+            return "NO" if self.reference is None else f"NO ({self.reference.verdict})"
+        return "yes, aim" if self._reaches_aim else "yes"
 
 
 def _reaches(figure: float, bound: float, at_most: bool) -> bool:
@@ -87,7 +115,12 @@ def _reaches(figure: float, bound: float, at_most: bool) -> bool:
 
 
 def median_row(
-    work: str, runs: Sequence[Rated], bound: Bound | None = None, peer: Peer | None = None, unit: str = "/s"
+    work: str,
+    runs: Sequence[Rated],
+    bound: Bound | None = None,
+    peer: Peer | None = None,
+    unit: str = "/s",
+    reference: Reference | None = None,
 ) -> Row:
     """The median of several runs; exact only if every one was."""
     return Row(
@@ -97,6 +130,7 @@ def median_row(
         bound,
         peer,
         all(run.is_exact for run in runs),
+        reference,
     )
 
 
@@ -114,7 +148,8 @@ def cells(row: Row) -> tuple[str, ...]:
         if row.bound.aim is not None:
             bound += f" ({number(row.bound.aim)})"
         if row.bound.times_peer is not None:
-            bound += f", {row.bound.times_peer:g}x"
+            aim = "" if row.bound.times_aim is None else f" ({row.bound.times_aim:g}x)"
+            bound += f", {row.bound.times_peer:g}x{aim}"
     return row.work, number(row.ours) + row.unit, peer, ratio, bound, row.verdict
 
 
@@ -131,7 +166,9 @@ def rendered(rows: Iterable[Row]) -> str:
 
 
 def number(value: float) -> str:
-    """As many digits as mean something."""
-    if value >= 100:
+    """As many digits as mean something, and one more, so that no miss looks like a hit."""
+    if value >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 100:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 10 else f"{value:.3f}"

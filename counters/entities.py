@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from google.cloud import ndb
 
+from counters import history
 from pushtasks.entities import time_property
 
 
@@ -22,6 +25,11 @@ class CounterShard(ndb.Model):
     tasks_applied = ndb.IntegerProperty(indexed=False, default=0)
     tasks_retried = ndb.IntegerProperty(indexed=False, default=0)
     last_applied_at = time_property(indexed=False)
+    history = ndb.BlobProperty()
+    """See `counters.history`."""
+
+    def before_write(self, now: datetime) -> None:
+        self.history = history.extended(self.history, self.value, self.increments, now)
 
 
 def shard_id(counter: str, number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pushtasks.errors import Rejected
 
@@ -20,8 +20,7 @@ _AMOUNT = re.compile(r"[+-]?[0-9]{1,10}")
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Increment:
+class Increment(NamedTuple):
     """An amount to add to a counter. Both fields are valid."""
 
     counter: str

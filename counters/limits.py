@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -11,7 +10,6 @@ from google.cloud import ndb
 
 from counters import values
 from counters.entities import Counter
-from counters.settings import CounterSettings
 from pushtasks.database import Database
 from pushtasks.errors import Rejected, TaskFailure
 
@@ -34,16 +32,6 @@ class TooManyCounters(Rejected):
             f"The counter {self.given!r} does not exist, and no more than {self.most} counters may "
             f"(COUNTER_MOST_COUNTERS). Increment one that exists."
         )
-
-
-def holds_a_key(authorization: str, settings: CounterSettings) -> bool:
-    """Whether an Authorization header carries one of the API keys; takes as long whatever it carries."""
-    scheme, _, token = authorization.partition(" ")
-    given = token.strip().encode("utf-8", "replace")
-    found = False
-    for key in settings.api_keys:
-        found |= hmac.compare_digest(given, key.encode())
-    return found and scheme.lower() == "bearer"
 
 
 class Admission:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pushtasks.settings import Settings, choice, items, setting, whole_number
+from pushtasks.settings import API_KEY, API_KEYS_EXPECTED, Settings, choice, items, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class CounterSettings(Settings):
     )
     api_keys: tuple[str, ...] = setting(
         "API_KEYS",
-        items(r"[!-+\--~]{16,200}", "different keys of 16 or more printable characters, with commas between"),
+        items(API_KEY, API_KEYS_EXPECTED),
         "",
         "The keys that API_ACCESS=key admits, sent as `Authorization: Bearer KEY`.",
         secret=True,

@@ -43,12 +43,14 @@ class UpdateCounter(Task[Sequence[Increment]]):
     def apply(self, increments: Sequence[Increment], delivery: Delivery, work: Work) -> None:
         for counter, (count, amount) in sums_of(increments).items():
             shard = work.get(CounterShard, shard_id(counter, work.slot % self._shards_of(counter, work)))
-            if not _LOWEST <= shard.value + amount <= _HIGHEST:
+            value = shard.value + amount
+            if not _LOWEST <= value <= _HIGHEST:
                 raise Rejected("amount", amount, f"one that keeps a shard of {counter!r} within 64 bits")
-            shard.value += amount
+            shard.value = value
             shard.increments += count
             shard.tasks_applied += 1
-            shard.tasks_retried += delivery.attempt > 1
+            if delivery.attempt > 1:
+                shard.tasks_retried += 1
             shard.last_applied_at = work.now
 
     def note(self, increments: Sequence[Increment]) -> Mapping[str, object]:

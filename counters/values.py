@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from google.cloud import ndb
 
+from counters import history
 from counters.entities import Counter, shard_id
+from counters.history import Series
 from counters.increment import parse_counter_name
 from pushtasks.database import Database
 from pushtasks.errors import Rejected
+from pushtasks.ring import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class ShardValue:
     tasks_applied: int
     tasks_retried: int
     last_applied_at: datetime | None
+    history: bytes | None = field(default=None, repr=False)
+    """See `counters.history`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,10 @@ class CounterValue:
     @property
     def last_applied_at(self) -> datetime | None:
         return max((shard.last_applied_at for shard in self.shards if shard.last_applied_at), default=None)
+
+    def history(self, spans: Iterable[Span], now: datetime) -> dict[str, Series]:
+        """What was added over each of the spans, by its name; as exact as the value."""
+        return history.of_counter((shard.history for shard in self.shards), self.value, spans, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ def _values(database: Database, counters: list[Counter]) -> list[CounterValue]:
                 shard.get("tasks_applied") or 0,
                 shard.get("tasks_retried") or 0,
                 shard.get("last_applied_at"),
+                shard.get("history"),
             )
             for number in range(entity.shards)
             if (shard := next(found)) is not None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 from counters import values
+from counters.history import Series
 from counters.increment import Increment, parse_amount, parse_counter_name
 from default.panel import described, parse_prefix
 from default.rights import IncrementsHandler
 from pushtasks.logs import about
+from pushtasks.ring import parse_spans
 from pushtasks.web.handler import ReadHandler
 from pushtasks.web.problems import Problem, not_enqueued
 
@@ -40,10 +42,12 @@ class CountersHandler(ReadHandler):
 
 
 class CounterHandler(ReadHandler):
-    """GET /api/counters/NAME"""
+    """GET /api/counters/NAME?history=hour,day,week,year"""
 
     def get(self, name: str) -> None:
         parse_counter_name(name)
+        wanted = self.query("history")
+        spans = parse_spans(wanted) if wanted else []
         value = values.counter(self.service.database, name)
         if value is None:
             raise Problem(
@@ -53,4 +57,19 @@ class CounterHandler(ReadHandler):
                 value=name,
                 expected="the name of a counter",
             )
-        self.json(described(value))
+        body = described(value)
+        if spans:
+            found = value.history(spans, self.service.clock())
+            body["history"] = {name: described_series(series) for name, series in found.items()}
+        self.json(body)
+
+
+def described_series(series: Series) -> dict[str, object]:
+    """A counter's history over a span as JSON: its periods oldest first, the last of them still under way."""
+    return {
+        "starts_at": series.points[0].starts_at.isoformat(),
+        "period_s": series.span.scale.period_s,
+        "value_before": series.value_before,
+        "amounts": [point.amount for point in series.points],
+        "increments": [point.increments for point in series.points],
+    }

@@ -10,7 +10,7 @@ from counters.settings import CounterSettings
 from default import api, batch, public
 from default.panel import PANEL_ROUTES
 from default.service import CounterService
-from pushtasks.dashboard.routes import ADMIN_ROUTES
+from pushtasks.dashboard.routes import ADMIN_ROUTES, MONITORING_ROUTES
 from pushtasks.web import pages
 from pushtasks.web.service_application import service_application
 
@@ -29,6 +29,7 @@ ROUTES = [
     ("/api/counters/([^/]+)", api.CounterHandler),
     *PANEL_ROUTES,
     *ADMIN_ROUTES,
+    *MONITORING_ROUTES,
 ]
 
 TEMPLATES = Path(__file__).parent.parent / "templates"

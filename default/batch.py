@@ -12,6 +12,7 @@ from counters.increment import (
     Increment,
     parse_amount,
     parse_counter_name,
+    parse_increment,
 )
 from default.rights import IncrementsHandler
 from pushtasks.errors import Rejected
@@ -60,24 +61,26 @@ def _parse(members: dict[str, Any]) -> list[Increment]:
         raise Rejected("increments", items, f"a list of 1 to {MOST_INCREMENTS} increments")
     if len(items) > MOST_INCREMENTS:
         raise _too_large(f"{len(items)} increments", f"a list of 1 to {MOST_INCREMENTS} increments")
-    increments: list[Increment] = []
+    try:
+        return [parse_increment(item if isinstance(item, dict) else {}) for item in items]
+    except Rejected:
+        raise _invalid(items) from None
+
+
+def _invalid(items: list[object]) -> Problem:
+    """The problem that names everything that is wrong."""
     errors: list[dict[str, object]] = []
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             errors.append(_error(index, Rejected("increment", item, INCREMENT_EXPECTED)))
             continue
-        found: list[Any] = []
         for field, parse in (("counter", parse_counter_name), ("amount", parse_amount)):
             try:
-                found.append(parse(item.get(field)))
+                parse(item.get(field))
             except Rejected as problem:
                 errors.append(_error(index, problem))
-        if len(found) == 2:
-            increments.append(Increment(*found))
-    if errors:
-        bad = len({error["index"] for error in errors})
-        raise Problem(400, f"{bad} of {len(items)} increments are invalid; none was enqueued.", errors=errors)
-    return increments
+    bad = len({error["index"] for error in errors})
+    return Problem(400, f"{bad} of {len(items)} increments are invalid; none was enqueued.", errors=errors)
 
 
 def _error(index: int, problem: Rejected) -> dict[str, object]:

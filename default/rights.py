@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from counters.limits import holds_a_key
 from default.service import CounterService
-from pushtasks.trust import is_cross_site
+from pushtasks.trust import holds_a_key, is_cross_site
 from pushtasks.web.handler import Handler
 from pushtasks.web.problems import Problem
 
@@ -20,7 +19,7 @@ class IncrementsHandler(Handler):
         if settings.api_access == "open" or self._may_increment_as_admin():
             return
         if settings.api_access == "key" and not by_page:
-            if holds_a_key(self.headers.get("authorization", ""), settings):
+            if holds_a_key(self.headers.get("authorization", ""), settings.api_keys):
                 return
             raise Problem(
                 401,

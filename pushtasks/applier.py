@@ -7,9 +7,10 @@ and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from google.cloud import ndb
@@ -19,6 +20,7 @@ from pushtasks.database import Database
 from pushtasks.delivery import Clock, Delivery, Outcome, utc_now
 from pushtasks.entities import APPLIED, REJECTED, TaskRecord, TaskStatistics
 from pushtasks.errors import CommitTooLarge, Rejected, TaskRaised
+from pushtasks.failed_attempts import FailedAttempts
 from pushtasks.records import kept_of, record_of
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
@@ -29,6 +31,7 @@ from pushtasks.work import Lookup, Ref, UnitOfWork, Work
 P = TypeVar("P")
 
 _CLOCK_SKEW = timedelta(days=1)
+_MOST_KEYS_REMEMBERED = 1024
 
 
 class Result(NamedTuple):
@@ -63,14 +66,19 @@ class Applier(Generic[P]):
         slot: Slot,
         kinds: Kinds | None = None,
         clock: Clock = utc_now,
+        failed: FailedAttempts | None = None,
     ) -> None:
+        """`failed` are attempts that failed before, and are still to be written with a commit."""
         self.task = task
+        self._failed = failed
         self._database = database
         self._settings = settings
         self._slot = slot
         self._kinds = kinds
         self._clock = clock
         self._may_query = task.most_grouped == 1
+        # The same entities again and again; ndb takes longer for a key than Datastore's answer for an entity.
+        self._key = lru_cache(maxsize=_MOST_KEYS_REMEMBERED)(ndb.Key)
 
     def receive(self, delivery: Delivery) -> Received[P]:
         """The delivery with its payload parsed."""
@@ -88,11 +96,23 @@ class Applier(Generic[P]):
         With `records_first`, records are read before what the tasks change, so that a record which somebody
         else has locked doesn't make us hold the lock of a shard while we wait.
         """
+        failures = self._failed.take(self.task.name) if self._failed is not None else {}
+        try:
+            return self._apply_at_once(received, records_first, failures)
+        except BaseException:
+            if self._failed is not None:
+                self._failed.give_back(self.task.name, failures)
+            raise
+
+    def _apply_at_once(
+        self, received: Sequence[Received[P]], records_first: bool, failures: Mapping[int, int]
+    ) -> list[Result]:
         slot = self._slot.number  # another thread may draw another one meanwhile
         with self._database.context():
             try:
                 return self._database.unit_of_work(
-                    lambda lookup: self._body(lookup, received, slot, records_first), queries=self._may_query
+                    lambda lookup: self._body(lookup, received, slot, records_first, failures),
+                    queries=self._may_query,
                 )
             except CommitTooLarge as too_large:
                 if len(received) > 1:
@@ -100,7 +120,8 @@ class Applier(Generic[P]):
                 [alone] = received
                 alone.payload, alone.problem = None, Rejected("task", str(too_large), "a smaller one")
                 return self._database.unit_of_work(
-                    lambda lookup: self._body(lookup, received, slot, records_first), queries=self._may_query
+                    lambda lookup: self._body(lookup, received, slot, records_first, failures),
+                    queries=self._may_query,
                 )
 
     def declared_keys(self, received: Received[P]) -> int:
@@ -109,10 +130,15 @@ class Applier(Generic[P]):
         return 1 + len(received.reads)
 
     def _body(
-        self, lookup: Lookup, received: Sequence[Received[P]], slot: int, records_first: bool
+        self,
+        lookup: Lookup,
+        received: Sequence[Received[P]],
+        slot: int,
+        records_first: bool,
+        failures: Mapping[int, int],
     ) -> tuple[UnitOfWork, list[Result]]:
         now = self._clock()
-        unit = UnitOfWork(lookup, slot, now)
+        unit = UnitOfWork(lookup, slot, now, self._key)
         names = list(dict.fromkeys(each.delivery.name for each in received))
         record_keys = {name: TaskRecord.key_of(self.task.name, name) for name in names}
         statistics_key = TaskStatistics.key_of(self.task.name, slot)
@@ -120,7 +146,7 @@ class Applier(Generic[P]):
             unit.fetch(record_keys.values())
         for each in received:
             self._declare(each, slot)
-        unit.fetch([*record_keys.values(), statistics_key, *_keys_of(received)])
+        unit.fetch([*record_keys.values(), statistics_key, *_keys_of(received, self._key)])
         records: dict[str, TaskRecord | None] = {name: unit.read(record_keys[name]) for name in names}
 
         happened = Tally()
@@ -143,8 +169,9 @@ class Applier(Generic[P]):
             happened.duplicates += not is_own and not _is_counted(each.delivery, decided)
             to_follow = decided.follow_ups if decided.outcome == APPLIED else None
             results.append(Result(outcome, to_follow or 0))
-        if happened != Tally():
-            statistics.add_to(unit.get(statistics_key, TaskStatistics), happened, now)
+        if failures or happened != Tally():
+            statistics.record(unit, self.task.name, happened, failures)
+        unit.finish()
         return unit, results
 
     def _decide(
@@ -229,9 +256,9 @@ class Applier(Generic[P]):
         return None
 
 
-def _keys_of(received: Sequence[Received[Any]]) -> Iterable[ndb.Key]:
+def _keys_of(received: Sequence[Received[Any]], key: Callable[..., ndb.Key]) -> Iterable[ndb.Key]:
     """What the tasks declare to read, each once."""
-    return (ndb.Key(*ref) for ref in dict.fromkeys(ref for each in received for ref in each.reads))
+    return (key(*ref) for ref in dict.fromkeys(ref for each in received for ref in each.reads))
 
 
 def _is_counted(delivery: Delivery, record: TaskRecord) -> bool:

@@ -106,7 +106,7 @@ class Database:
         """The values of entities by property, in one Lookup for each 1,000; None for each that is not there.
 
         Outside of transactions, past ndb's models and cache: for many entities a tenth of the time.
-        Whole numbers, times and texts only.
+        Whole numbers, times, texts and bytes only.
         """
         found: dict[str, dict[str, Any]] = {}
         wanted = [key_of(self._client.project, kind, name) for name in names]

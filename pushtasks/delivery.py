@@ -17,6 +17,9 @@ ENQUEUED_AT_HEADER = "X-Task-Enqueued-At"
 DUE_AT_HEADER = "X-Task-Due-At"
 """Set by whoever enqueues a task for later: the seconds since 1970 at which it is first due."""
 
+PARENT_HEADER = "X-Task-Parent"
+"""Set on a follow-up: the kind and the name of the task that asked for it, as KIND/NAME."""
+
 TRACE_HEADER = "X-Task-Trace"
 """Set by whoever enqueues: the trace of that request, so that one search follows a task through both
 services. (Each delivery is a request of its own, and so has a trace of its own.)"""

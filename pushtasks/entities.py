@@ -110,13 +110,45 @@ class TaskStatistics(ndb.Model):
     duplicates = ndb.IntegerProperty(indexed=False, default=0)
     rejected = ndb.IntegerProperty(indexed=False, default=0)
     gave_up = ndb.IntegerProperty(indexed=False, default=0)
+    failures = ndb.IntegerProperty(indexed=False, default=0)
     since = time_property(indexed=False)
     histograms = ndb.BlobProperty()
+    running = ndb.BlobProperty()
+    """The minute, the hour and the day that are under way: `pushtasks.ring.Running`, as JSON."""
     minutes = ndb.BlobProperty()
+    """The ring of minutes; those of hours and days are in `TaskHistory`."""
 
     @staticmethod
     def key_of(task: str, slot: int) -> ndb.Key:
         return ndb.Key(TaskStatistics, f"{task}:{slot}")
+
+
+class TaskHistory(ndb.Model):
+    """What happened to a kind's tasks hour by hour and day by day, keyed like `TaskStatistics`.
+
+    An entity of its own, because it is some 20 KB, and is written only when an hour has ended.
+    """
+
+    hours = ndb.BlobProperty()
+    days = ndb.BlobProperty()
+
+    @staticmethod
+    def key_of(task: str, slot: int) -> ndb.Key:
+        return ndb.Key(TaskHistory, f"{task}:{slot}")
+
+
+class QueueSamples(ndb.Model):
+    """What `pushtasks.backlog` sampled: one entity for all queues."""
+
+    samples = ndb.BlobProperty()
+    """JSON, compressed: {"receipts": [[minute since 1970, tasks, oldest wait in s], ...], ...}"""
+
+
+class SeenVersions(ndb.Model):
+    """Which versions ran since when: one entity for all services."""
+
+    versions = ndb.BlobProperty()
+    """JSON: [["default", "20260501t120000", 1777636800.0], ...]"""
 
 
 class AdminAction(ndb.Model):

@@ -16,12 +16,13 @@ from google.cloud import ndb
 from pushtasks import statistics
 from pushtasks.database import Database
 from pushtasks.delivery import Clock, Delivery, Outcome, utc_now
-from pushtasks.entities import GAVE_UP, TaskFailures, TaskRecord, TaskStatistics
+from pushtasks.entities import GAVE_UP, TaskFailures, TaskRecord
 from pushtasks.records import kept_of, record_of
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
 from pushtasks.tally import Tally
 from pushtasks.task import AnyTask
+from pushtasks.work import UnitOfWork
 
 _MOST_ERROR_CHARACTERS = 500
 
@@ -87,13 +88,8 @@ class OwnFailures:
             reason=f"gave up: {type(error).__name__}",
             detail=f"Failed {len(failures)} times. The last error: {described(error)}",
         )
-        ndb.put_multi([record_of(name, delivery, GAVE_UP, now, life), kept, self._counted(now)])
+        unit = UnitOfWork(self._database.get, self._slot.number, now)
+        statistics.record(unit, name, Tally(gave_up=1))
+        ndb.put_multi([record_of(name, delivery, GAVE_UP, now, life), kept, *unit.puts])
         failures_key.delete()
         return Outcome.GAVE_UP
-
-    def _counted(self, now: datetime) -> TaskStatistics:
-        key = TaskStatistics.key_of(self._task.name, self._slot.number)
-        [entity] = self._database.get([key])
-        entity = entity or TaskStatistics(key=key)
-        statistics.add_to(entity, Tally(gave_up=1), now)
-        return entity

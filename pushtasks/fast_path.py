@@ -9,7 +9,7 @@ docs/decisions. With FAST_PATH=off, `pushtasks.database` does the same through n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -33,7 +33,13 @@ MOST_KEYS = 1000
 
 _Entity, _LookupRequest, _CommitRequest = Entity.pb(), LookupRequest.pb(), CommitRequest.pb()
 
-_FLAT_PROPERTIES = (ndb.TextProperty, ndb.IntegerProperty, ndb.DateTimeProperty, ndb.BlobProperty)
+_FIELDS = {
+    ndb.TextProperty: "string_value",
+    ndb.IntegerProperty: "integer_value",
+    ndb.DateTimeProperty: "timestamp_value",
+    ndb.BlobProperty: "blob_value",
+}
+"""The flat properties, and in which field of a Value message each comes."""
 
 
 def run(stub: BoundedStub, watch: Watch, project: str, body: Callable[[Lookup], tuple[UnitOfWork, T]]) -> T:
@@ -60,6 +66,7 @@ class _Transaction:
         self._id = b""
 
     def lookup(self, keys: Sequence[ndb.Key]) -> list[ndb.Model | None]:
+        wanted = {key.flat(): key for key in keys}
         found: dict[tuple[str | int, ...], ndb.Model] = {}
         messages = [encode_key(key, _Entity().key) for key in keys]
         while messages:
@@ -73,7 +80,8 @@ class _Transaction:
                 answer = LookupResponse.pb(call.result())
             self._id = self._id or answer.transaction
             for result in answer.found:
-                found[path_of(result.entity.key)] = decode(result.entity)
+                path = path_of(result.entity.key)
+                found[path] = decode(result.entity, wanted[path])
             messages = [*answer.deferred, *messages[MOST_KEYS:]]
         return [found.get(key.flat()) for key in keys]
 
@@ -128,7 +136,7 @@ def _is_flat_kind(kind: Any) -> bool:
         kind.__bases__ == (ndb.Model,)
         and all(hook.__module__ == ndb.Model.__module__ for hook in hooks)
         and all(
-            type(declared) in _FLAT_PROPERTIES
+            type(declared) in _FIELDS
             and declared._code_name == name
             and not (declared._repeated or declared._required)
             and not getattr(declared, "_compressed", False)
@@ -180,10 +188,45 @@ def path_of(message: Any) -> tuple[str | int, ...]:
     return tuple(part for each in message.path for part in (each.kind, each.name or each.id))
 
 
-def decode(message: Any) -> ndb.Model:
-    """The entity that an Entity message describes."""
-    read: Any = model._entity_from_protobuf  # it carries no types
-    return read(message)
+def decode(message: Any, key: ndb.Key) -> ndb.Model:
+    """The entity that an Entity message describes; `key` is its own."""
+    as_ndb_reads_it: Any = model._entity_from_protobuf  # it carries no types
+    return decode_flat(message, key) or as_ndb_reads_it(message)
+
+
+def decode_flat(message: Any, key: ndb.Key) -> ndb.Model | None:
+    """The same for an entity whose properties are all as their flat kind declares them; None for others."""
+    kind: Any = model.Model._lookup_model(key.flat()[-2])
+    if not _is_flat_kind(kind):
+        return None
+    fields = _fields(kind)
+    values: dict[str, Any] = {}
+    for name, value in message.properties.items():
+        field = value.WhichOneof("value_type")
+        if field == "null_value":
+            values[name] = None
+        elif field != fields.get(name) or value.meaning:
+            return None
+        elif field == "timestamp_value":
+            values[name] = value.timestamp_value.ToDatetime(UTC)
+        else:
+            values[name] = getattr(value, field)
+    if not values.keys() <= fields.keys():
+        return None
+    entity = kind()
+    entity._entity_key = key  # as it was asked for, so it needs no check, which copies it
+    entity._values.update(values)
+    return entity
+
+
+@cache
+def _fields(kind: Any) -> dict[str, str]:
+    """In which field of a Value each property of a flat kind comes, for those that need no conversion."""
+    return {
+        name: _FIELDS[type(declared)]
+        for name, declared in kind._properties.items()
+        if getattr(declared, "_tzinfo", UTC) is UTC
+    }
 
 
 @cache

@@ -101,6 +101,7 @@ class FollowUpCreator:
                     service=kind.service,
                     enqueued_at=enqueued_at,
                     due_at=datetime.fromtimestamp(due_at_s, UTC) if due_at_s is not None else None,
+                    parent=f"{task}/{parent}",
                 )
             )
         except TaskExists:

@@ -111,7 +111,7 @@ def page(
     """The latest first. Raises Rejected for a cursor that this list did not give."""
     query = _query(state, reason).order(-KeptTask.kept_at)
     found, following = database.run_page(query, size, cursor)
-    return KeptPage([_kept(entity) for entity in found], following)
+    return KeptPage([view(entity) for entity in found], following)
 
 
 def ids_up_to(database: Database, state: str, reason: str, cutoff: datetime) -> list[str]:
@@ -125,7 +125,7 @@ def find(database: Database, task_id: str) -> KeptTaskView | None:
     if not 1 <= len(task_id.encode()) <= 1500:
         return None
     [entity] = database.get([ndb.Key(KeptTask, task_id)])
-    return _kept(entity) if entity is not None else None
+    return view(entity) if entity is not None else None
 
 
 def parse_state(text: str) -> str:
@@ -157,7 +157,7 @@ def _conditions(state: str, reason: str = "", cutoff: datetime | None = None) ->
     return conditions
 
 
-def _kept(entity: KeptTask) -> KeptTaskView:
+def view(entity: KeptTask) -> KeptTaskView:
     task_id = str(entity.key.id())
     return KeptTaskView(
         id=task_id,

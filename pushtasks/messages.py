@@ -35,6 +35,8 @@ def plain_value(value: Any) -> Any:
             return value.timestamp_value.ToDatetime(UTC)
         case "string_value":
             return value.string_value
+        case "blob_value":
+            return value.blob_value
     return None
 
 

@@ -66,6 +66,15 @@ def derived_name(name: str) -> str:
     return f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name}-r1"
 
 
+def derived_from(name: str) -> str | None:
+    """The name that `derived_name` made `name` from; None if it did not."""
+    again = _OURS_AGAIN.fullmatch(name)
+    if again:
+        number = int(again[2])
+        return f"{again[1]}-r{number - 1}" if number > 1 else again[1]
+    return name.removesuffix("-r1") if name.endswith("-r1") and len(name) > 3 else None
+
+
 def queue_of(name: str, queues: Sequence[str]) -> str:
     """The queue that a name belongs to, always the same: a queue knows names only within itself."""
     return queues[crc32(name.encode()) % len(queues)]

@@ -10,17 +10,20 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
 
-from pushtasks import admin_actions, kept_tasks, statistics
+from pushtasks import admin_actions, backlog, kept_tasks, statistics, versions
 from pushtasks.admin_actions import Action
+from pushtasks.backlog import Backlog
 from pushtasks.database import Database
 from pushtasks.delivery import Clock, utc_now
 from pushtasks.errors import DatastoreUnavailable, OutcomeUnknown, QueueRefused, TaskFailure, in_full
 from pushtasks.kept_tasks import Groups
+from pushtasks.marks import Mark, marks
 from pushtasks.queue_control import Listing, QueueControl, QueueFigures, wait_s
 from pushtasks.refreshed import Refreshed
 from pushtasks.statistics import Statistics
 from pushtasks.tally import Tally, sum_of
-from pushtasks.verdict import Verdict, judge
+from pushtasks.verdict import Level, Verdict, judge, share_warning
+from pushtasks.versions import SeenVersion
 
 T = TypeVar("T")
 
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 LISTING_LIFE_S = 30
 """Listing is billed by the task, so it is done at most this often."""
+
+LEVEL_LIFE_S = 60
+"""Anybody may ask for the level, so it is read at most this often."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,18 @@ class Overview:
     """What each panel of the application's shows, by its name."""
     kept: Groups | None
     actions: list[Action] | None
+    versions: list[SeenVersion] | None = None
+    backlog: Backlog | None = None
+
+    @cached_property
+    def marks(self) -> list[Mark]:
+        """What its charts mark, oldest first."""
+        return marks(self.actions, self.versions)
+
+    @property
+    def share_warning(self) -> str:
+        """Why the share of first attempts looks better than things are; empty if it doesn't."""
+        return share_warning(self.last_hour, self.retrying)
 
     @cached_property
     def total(self) -> Tally:
@@ -118,6 +136,7 @@ class Overviews:
         self._control = control
         self._clock = clock
         self._listing = Refreshed(lambda: control.between_retries(clock()), LISTING_LIFE_S)
+        self._level = Refreshed(self._read_level, LEVEL_LIFE_S)
 
     def overview(self, query: Mapping[str, str] | None = None) -> Overview:
         """The first screen; `query` holds the panels' parameters. Raises Rejected for a bad one."""
@@ -132,6 +151,7 @@ class Overviews:
         }
         kept = from_datastore.read(lambda: kept_tasks.groups(database))
         actions = from_datastore.read(lambda: admin_actions.latest(database))
+        stored = from_datastore.read(lambda: database.get([backlog.key(), versions.key()]))
         queues = _or_none(figures)
         retrying = self.between_retries() if queues is not None else None
         return Overview(
@@ -143,7 +163,41 @@ class Overviews:
             panels=panels,
             kept=kept,
             actions=actions,
+            versions=versions.of(stored[1]) if stored is not None else None,
+            backlog=from_datastore.read(lambda: backlog.sampled(database, stored[0], queues, retrying, now))
+            if stored is not None
+            else None,
         )
+
+    def essentials(self) -> Overview:
+        """The same without panels, actions and history: what the verdict and the metrics need."""
+        now = self._clock()
+        figures = self._control.begin_figures()
+        from_datastore = _UntilSilent()
+        read_statistics = from_datastore.read(lambda: statistics.read(self._database, now))
+        kept = from_datastore.read(lambda: kept_tasks.groups(self._database))
+        queues = _or_none(figures)
+        retrying = self.between_retries() if queues is not None else None
+        verdict = judge(read_statistics, queues, retrying, now)
+        return Overview(now, verdict, read_statistics, queues, retrying, {}, kept, None)
+
+    def level(self) -> Level:
+        """The verdict's level, at most two minutes old. Needs no context."""
+        return self._level.get()
+
+    def sample(self) -> Backlog:
+        """The backlog, with a sample of this minute. Raises TaskFailure, OutcomeUnknown, QueueRefused."""
+        queues, now = self._control.figures(), self._clock()
+        [stored] = self._database.get([backlog.key()])
+        return backlog.sampled(self._database, stored, queues, self.between_retries(), now)
+
+    def marks(self) -> list[Mark]:
+        """What charts of any span mark. Raises TaskFailure."""
+        return marks(admin_actions.latest(self._database), versions.seen(self._database))
+
+    def _read_level(self) -> Level:
+        with self._database.context():
+            return self.essentials().verdict.level
 
     def between_retries(self) -> Listing | None:
         """The tasks between retries, at most half a minute old; None if they can't be listed."""

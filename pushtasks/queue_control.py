@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from google.cloud import tasks_v2, tasks_v2beta3
@@ -15,7 +15,7 @@ from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import CloudTask
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from pushtasks.channels import to_server_at_home
-from pushtasks.delivery import handler_of
+from pushtasks.delivery import DUE_AT_HEADER, handler_of, time_of
 from pushtasks.errors import NotThere
 from pushtasks.queues import TaskQueues, answered
 from pushtasks.settings import Settings
@@ -63,6 +63,8 @@ class RetryingTask:
     last_status: str
     next_try: datetime
     created_at: datetime
+    failed_at: datetime | None = None
+    """When its last attempt ended."""
 
     @property
     def handler(self) -> str:
@@ -76,10 +78,13 @@ class Listing:
 
     tasks: list[RetryingTask]
     oldest: dict[str, datetime]
-    """When the oldest task that each queue listed, tried or not, was created."""
+    """Since when the oldest task that each queue listed, tried or not, has waited: since it was created, or
+    first due if that was later. Tasks that are not due yet do not wait."""
     is_partial: bool
     """Whether a queue held more tasks than were listed."""
     at: datetime
+    not_due: Mapping[str, int] = field(default_factory=dict)
+    """How many of the tasks that each queue listed are for later, and were never tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class _Listed:
     queue: str
     retrying: list[RetryingTask]
     oldest: datetime | None
+    not_due: int
     is_partial: bool
 
 
@@ -137,12 +143,13 @@ class QueueControl:
 
     def between_retries(self, now: datetime) -> Listing:
         """The tasks between retries, of the first 1,000 that each queue lists."""
-        listed = self._begin(self._listed)()
+        listed = self._begin(partial(self._listed, now))()
         return Listing(
             tasks=sorted((task for each in listed for task in each.retrying), key=lambda task: task.next_try),
             oldest={each.queue: each.oldest for each in listed if each.oldest is not None},
             is_partial=any(each.is_partial for each in listed),
             at=now,
+            not_due={each.queue: each.not_due for each in listed if each.not_due},
         )
 
     def get(self, queue: str, task: str) -> tasks_v2.Task | None:
@@ -207,26 +214,30 @@ class QueueControl:
             burst=limits.max_burst_size,
             most_concurrent=limits.max_concurrent_dispatches,
             waiting=stats.tasks_count,
-            next_due=_time(stats.oldest_estimated_arrival_time),
+            next_due=moment_of(stats.oldest_estimated_arrival_time),
             in_flight=stats.concurrent_dispatches_count,
             executed_last_minute=stats.executed_last_minute_count,
             effective_rate_per_s=stats.effective_execution_rate,
-            purged_at=_time(queue.purge_time),
+            purged_at=moment_of(queue.purge_time),
         )
 
-    def _listed(self, name: str) -> _Listed:
+    def _listed(self, now: datetime, name: str) -> _Listed:
         request = tasks_v2.ListTasksRequest(parent=self._queues.path_of(name), page_size=MOST_LISTED)
         try:
             pager = answered(
                 lambda: self._queues.client.list_tasks(request, timeout=_LIST_TIMEOUT_S, retry=None)
             )
         except NotThere:
-            return _Listed(name, [], None, False)
+            return _Listed(name, [], None, 0, False)
         page = next(pager.pages)._pb  # plain messages: a thousand wrapped ones take ten times as long
+        waiting = [
+            task for task in page.tasks if _is_retrying(task) or _of_timestamp(task.schedule_time) <= now
+        ]
         return _Listed(
             queue=name,
-            retrying=[_retrying(name, task) for task in page.tasks if _is_retrying(task)],
-            oldest=min((_of_timestamp(task.create_time) for task in page.tasks), default=None),
+            retrying=[_retrying(name, task) for task in waiting if _is_retrying(task)],
+            oldest=min(map(_waiting_since, waiting), default=None),
+            not_due=len(page.tasks) - len(waiting),
             is_partial=bool(page.next_page_token),
         )
 
@@ -234,6 +245,15 @@ class QueueControl:
 def _is_retrying(task: Any) -> bool:
     """Whether an attempt has ended, and not by success: then the task would be gone."""
     return bool(task.dispatch_count > 1 or task.last_attempt.HasField("response_time"))
+
+
+def _waiting_since(task: Any) -> datetime:
+    created = _of_timestamp(task.create_time)
+    if not _is_retrying(task):
+        return max(created, _of_timestamp(task.schedule_time))
+    # Its schedule time is that of its next try; our own header says when it was first due.
+    headers = {name.lower(): value for name, value in task.app_engine_http_request.headers.items()}
+    return max(created, time_of(headers.get(DUE_AT_HEADER.lower())) or created)
 
 
 def _retrying(queue: str, task: Any) -> RetryingTask:
@@ -247,10 +267,14 @@ def _retrying(queue: str, task: Any) -> RetryingTask:
         last_status=found.group(1) if found else status.message or "no answer",
         next_try=_of_timestamp(task.schedule_time),
         created_at=_of_timestamp(task.create_time),
+        failed_at=_of_timestamp(task.last_attempt.response_time)
+        if task.last_attempt.HasField("response_time")
+        else None,
     )
 
 
-def _time(value: Any) -> datetime | None:
+def moment_of(value: Any) -> datetime | None:
+    """What a time of a message says; None if it says none."""
     return datetime.fromtimestamp(value.timestamp(), value.tzinfo) if value else None
 
 

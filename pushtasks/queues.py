@@ -22,7 +22,7 @@ from google.longrunning import operations_pb2
 from pushtasks import logs
 from pushtasks.channels import to_server_at_home
 from pushtasks.datastore_calls import CLIENT_ERRORS
-from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, TRACE_HEADER
+from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, PARENT_HEADER, TRACE_HEADER
 from pushtasks.errors import NotThere, OutcomeUnknown, QueueRefused, TaskExists
 from pushtasks.settings import Settings
 from pushtasks.task import AnyTask
@@ -32,6 +32,7 @@ T = TypeVar("T")
 MOST_TASKS_A_BATCH = 100
 """BatchCreateTasks takes no more (its docstring)."""
 
+_CREATE_TASK = "/google.cloud.tasks.v2.CloudTasks/CreateTask"
 _CALL_TIMEOUT_S = 5.0
 _UNKNOWN_OUTCOME_CODES = frozenset(
     {
@@ -64,6 +65,8 @@ class NewTask:
     """When it is first to be tried; None: at once."""
     service: str = "worker"
     content_type: str = "application/json"
+    parent: str = ""
+    """Of a follow-up: KIND/NAME of the task that asked for it."""
     trace: str = field(default_factory=logs.trace.get)
     """The trace of the request that makes this task; the worker's log lines refer to it."""
 
@@ -103,6 +106,13 @@ class TaskQueues:
         return answered(tasks_v2.CloudTasksClient)
 
     @cached_property
+    def _send_create(self) -> Callable[..., bytes]:
+        """CreateTask, from bytes to bytes."""
+        transport: Any = self.client.transport  # of which only the gRPC one has a channel
+        call: Callable[..., bytes] = transport.grpc_channel.unary_unary(_CREATE_TASK)
+        return call
+
+    @cached_property
     def _parent(self) -> str:
         return f"projects/{self._settings.project}/locations/{find_location(self._settings)}/queues/"
 
@@ -113,13 +123,13 @@ class TaskQueues:
     def create(self, task: NewTask) -> None:
         """Create a task. Raises TaskExists, OutcomeUnknown or QueueRefused.
 
-        By the client's transport: what its method adds besides the routing header takes a fifth of the time.
+        Past the client's method, on its channel: what that adds besides the routing header, and reading an
+        answer that nobody needs, take a third of the time.
         """
         request = self._create_request(task)
         routing = ("x-goog-request-params", f"parent={request.parent}")
-        create: Any = self.client.transport.create_task
-        wrapped = tasks_v2.CreateTaskRequest.wrap(request)
-        answered(lambda: create(wrapped, timeout=_CALL_TIMEOUT_S, metadata=(routing,)))
+        message = request.SerializeToString()
+        answered(lambda: self._send_create(message, timeout=_CALL_TIMEOUT_S, metadata=(routing,)))
 
     def create_batch(self, tasks: Sequence[NewTask]) -> list[Exception | None]:
         """Create up to 100 tasks of one queue in one call: for each, None or what `create` would raise.
@@ -202,6 +212,8 @@ class TaskQueues:
         if task.due_at is not None:
             target.headers[DUE_AT_HEADER] = f"{task.due_at.timestamp():.6f}"
             message.schedule_time.FromDatetime(task.due_at)
+        if task.parent:
+            target.headers[PARENT_HEADER] = task.parent
         if task.trace:
             target.headers[TRACE_HEADER] = task.trace
         target.body = task.body

@@ -13,7 +13,8 @@ T = TypeVar("T")
 class Refreshed(Generic[T]):
     """Gives the last value at once, and has a newer one fetched behind the scenes when it is too old.
 
-    Only the first caller, and the first one after `forget`, waits for the value. Threads may share it.
+    Those wait for a value who come first, first after `forget`, or when it is older than twice its life.
+    Threads may share it.
     """
 
     def __init__(
@@ -31,10 +32,8 @@ class Refreshed(Generic[T]):
         """The value. Raises what fetching raises, if there is no earlier value to give."""
         with self._lock:
             value, age_s = self._value, self._clock_s() - self._fetched_at_s
-        if value is None:
-            with self._fetching:
-                value = self._value
-                return value if value is not None else self._renew()
+        if value is None or age_s > 2 * self._life_s:
+            return self._waited_for()
         if age_s > self._life_s and self._fetching.acquire(blocking=False):
             threading.Thread(target=self._renew_behind, daemon=True).start()
         return value
@@ -43,6 +42,12 @@ class Refreshed(Generic[T]):
         """What was fetched is out of date: the next caller waits for a new value."""
         with self._lock:
             self._value = None
+
+    def _waited_for(self) -> T:
+        with self._fetching:
+            with self._lock:
+                value, age_s = self._value, self._clock_s() - self._fetched_at_s
+            return value if value is not None and age_s <= self._life_s else self._renew()
 
     def _renew(self) -> T:
         value = self._fetch()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from google.cloud import ndb
 
+from pushtasks import versions
 from pushtasks.database import Database
 from pushtasks.delivery import Clock, utc_now
 from pushtasks.enqueue import Tasks
@@ -15,8 +16,10 @@ from pushtasks.overview import Overviews, Panel
 from pushtasks.queue_control import QueueControl
 from pushtasks.queues import TaskQueues
 from pushtasks.re_enqueue import KeptTaskActions
+from pushtasks.retry_actions import RetryActions
 from pushtasks.settings import Settings
 from pushtasks.task import AnyTask, Kinds
+from pushtasks.timeline import Timelines
 
 
 class Service:
@@ -38,12 +41,15 @@ class Service:
         self.tasks = Tasks(self.kinds, self.queues, self.database, clock)
         self.control = QueueControl(self.queues, self.kinds.queues, settings)
         self.overviews = Overviews(self.database, self.control, panels, clock)
+        self.timelines = Timelines(self.database, self.control, self.kinds, settings)
+        self.retries = RetryActions(self.database, self.control, settings.record_life, clock)
         self.kept_tasks = KeptTaskActions(self.database, self.queues, self.kinds, clock)
 
     def warm_up(self) -> None:
         """Open both connections. Needs a context. Raises QueueRefused, OutcomeUnknown, TaskFailure."""
         self.queues.check(self.kinds)
         check_data(self.database)
+        versions.tell(self.database, self.settings, self.clock())
 
 
 def check_data(database: Database) -> None:

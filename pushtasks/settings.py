@@ -58,6 +58,10 @@ def items(pattern: str, expected: str) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+API_KEY = r"[!-+\--~]{16,200}"
+API_KEYS_EXPECTED = "different keys of 16 or more printable characters, with commas between"
+
+
 def setting(
     variable: str, parse: Callable[[str], Any], default: str | None, help: str, *, secret: bool = False
 ) -> Any:
@@ -98,6 +102,7 @@ class Settings:
     service: str = _given(
         "GAE_SERVICE", r".*", "a name", "default", "This service's name; set by App Engine."
     )
+    version: str = _given("GAE_VERSION", r".*", "a name", "", "The version; set by App Engine.")
     location: str = _given(
         "LOCATION_ID",
         r"([a-z]+-[a-z]+[0-9]+)?",
@@ -149,6 +154,13 @@ class Settings:
         items(r"[^\s,@]+@[^\s,@]+|\*", "e-mail addresses with commas between, or *"),
         "*",
         "Administrators who may change things under /admin; others there read. * means all.",
+    )
+    metrics_keys: tuple[str, ...] = setting(
+        "METRICS_KEYS",
+        items(API_KEY, API_KEYS_EXPECTED),
+        "",
+        "The keys that GET /metrics admits, sent as `Authorization: Bearer KEY`; without any it is closed.",
+        secret=True,
     )
     log_format: str = setting(
         "LOG_FORMAT",

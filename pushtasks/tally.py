@@ -1,8 +1,7 @@
-"""Counts of what happened to tasks: for a minute, an hour or ever; summed, packed and unpacked.
+"""Counts of what happened to tasks: for a minute, an hour or ever; add_rows, packed and unpacked.
 
-A tally is a row of whole numbers. Sixty rows, one a minute, make the ring that hour-long figures come from.
-They are packed into one blob each, because 60 minutes as repeated integers take google-cloud-ndb 1.3 ms to
-encode, a packed blob 0.04 ms.
+A tally is a row of whole numbers, as the rings of `pushtasks.ring` hold them. Numbers are packed into blobs,
+because as repeated integers an hour of rows would take google-cloud-ndb 1.3 ms to encode, a blob 0.04 ms.
 """
 
 from __future__ import annotations
@@ -14,23 +13,25 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pushtasks.ring import Row, add_rows
+
 ATTEMPT_BUCKETS = ("1", "2", "3", "4", "5-8", "9+")
 """Attempts that a task took; the last bucket is open."""
 
 LATENCY_BOUNDS_MS = tuple(10 ** (step / 5) for step in range(41))
 """Upper bounds of the latency buckets: five a decade, 1 ms to 100,000 s; one more bucket is open."""
 
-RING_MINUTES = 60
-
-SUMS = ("applied", "applied_first_attempt", "attempts", "duplicates", "rejected", "gave_up")
+SUMS = ("applied", "applied_first_attempt", "attempts", "duplicates", "rejected", "gave_up", "failures")
 """The numbers of a tally that are added up."""
-
-_COLUMNS = len(SUMS) + 1 + len(ATTEMPT_BUCKETS) + len(LATENCY_BOUNDS_MS) + 1
 
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to some tasks. `attempts` are those of applied tasks, their last one included."""
+    """What happened to some tasks. `attempts` are those of applied tasks, their last one included.
+
+    `failures` are attempts that failed, counted when they did, whatever became of their tasks. They are
+    kept in memory for a moment, so a process that is killed takes some along: an approximate number.
+    """
 
     applied: int = 0
     applied_first_attempt: int = 0
@@ -38,6 +39,7 @@ class Tally:
     duplicates: int = 0
     rejected: int = 0
     gave_up: int = 0
+    failures: int = 0
     most_attempts: int = 0
     by_attempts: list[int] = field(default_factory=lambda: [0] * len(ATTEMPT_BUCKETS))
     by_latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MS) + 1))
@@ -100,6 +102,9 @@ class Tally:
 
     @classmethod
     def of_row(cls, row: Sequence[int]) -> Tally:
+        """The tally that `row` gave; an empty row is one of nothing."""
+        if not row:
+            return cls()
         histograms = len(SUMS) + 1
         split = histograms + len(ATTEMPT_BUCKETS)
         *sums, most = row[:histograms]
@@ -107,6 +112,14 @@ class Tally:
         for name, number in zip(SUMS, sums, strict=True):
             setattr(tally, name, number)
         return tally
+
+
+def merge_rows(mine: Row, theirs: Row) -> Row:
+    """The row of both: sums, and the larger of the most attempts. An empty row stands for nothing."""
+    row = add_rows(mine, theirs)
+    if mine and theirs:
+        row[len(SUMS)] = max(mine[len(SUMS)], theirs[len(SUMS)])
+    return row
 
 
 def sum_of(tallies: Iterable[Tally]) -> Tally:
@@ -125,21 +138,6 @@ def latency_bucket(latency_ms: float) -> int:
         return 0
     bucket = math.ceil(5 * math.log10(latency_ms) - 1e-9)
     return min(bucket, len(LATENCY_BOUNDS_MS))
-
-
-def pack_minutes(rows: dict[int, Tally]) -> bytes:
-    """Tallies by minute (minutes since 1970), as bytes."""
-    numbers = [number for minute, tally in sorted(rows.items()) for number in (minute, *tally.row())]
-    return pack_numbers(numbers)
-
-
-def unpack_minutes(blob: bytes | None) -> dict[int, Tally]:
-    numbers = unpack_numbers(blob)
-    width = _COLUMNS + 1
-    return {
-        numbers[start]: Tally.of_row(numbers[start + 1 : start + width])
-        for start in range(0, len(numbers), width)
-    }
 
 
 def pack_numbers(numbers: Iterable[int]) -> bytes:

@@ -7,7 +7,8 @@ first guard; what is here is the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -51,6 +52,16 @@ def caller_of(headers: Mapping[str, str], settings: Settings) -> Caller:
 def may_change(caller: Caller, settings: Settings) -> bool:
     """Whether the caller may change things under /admin, not only look."""
     return caller.is_admin and ("*" in settings.editors or caller.email.lower() in _lower(settings.editors))
+
+
+def holds_a_key(authorization: str, keys: Iterable[str]) -> bool:
+    """Whether an Authorization header carries one of the keys; takes as long whatever it carries."""
+    scheme, _, token = authorization.partition(" ")
+    given = token.strip().encode("utf-8", "replace")
+    found = False
+    for key in keys:
+        found |= hmac.compare_digest(given, key.encode())
+    return found and scheme.lower() == "bearer"
 
 
 def is_cross_site(headers: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ and each key is written once. It is thrown away with its try; the next try start
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -51,8 +51,12 @@ class FollowUp:
 class UnitOfWork:
     """Everything that one try of a transaction reads and writes."""
 
-    def __init__(self, lookup: Lookup, slot: int, now: datetime) -> None:
+    def __init__(
+        self, lookup: Lookup, slot: int, now: datetime, key: Callable[..., ndb.Key] = ndb.Key
+    ) -> None:
+        """`key` makes a key of a model and an id."""
         self._lookup = lookup
+        self.key = key
         self.slot = slot
         self.now = now
         self._stored: dict[Identity, ndb.Model | None] = {}
@@ -110,9 +114,16 @@ class UnitOfWork:
 
     def fresh(self) -> UnitOfWork:
         """The same try with nothing written. What was read but not changed need not be read again."""
-        again = UnitOfWork(self._lookup, self.slot, self.now)
+        again = UnitOfWork(self._lookup, self.slot, self.now, self.key)
         again._stored = {flat: entity for flat, entity in self._stored.items() if flat not in self._touched}
         return again
+
+    def finish(self) -> None:
+        """Call `before_write` of every entity that has one and is to be written, once for all tasks."""
+        for entity in self._written.values():
+            before_write = getattr(entity, "before_write", None)
+            if before_write is not None:
+                before_write(self.now)
 
     @property
     def puts(self) -> list[ndb.Model]:
@@ -142,27 +153,31 @@ class Work:
         return self._unit.now
 
     def get(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M:
-        """The entity to change: made if it isn't there, and written together with the task's record."""
-        return self._unit.get(ndb.Key(model, id, parent=parent), model)
+        """The entity to change: made if it isn't there, and written together with the task's record.
+
+        A model may have a method `before_write(now)`: it is called once before the commit, however many tasks
+        of the group changed the entity, to work out what follows from their changes.
+        """
+        return self._unit.get(self._key(model, id, parent), model)
 
     def read(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M | None:
         """The entity, or None. It is not written, so don't change it: `get` is for that."""
-        return self._unit.read(ndb.Key(model, id, parent=parent))  # type: ignore[no-any-return]
+        return self._unit.read(self._key(model, id, parent))  # type: ignore[no-any-return]
 
     def stored(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M | None:
         """The entity as this transaction found it, or None, whatever tasks of the same group have made since.
 
         What a process wants to remember must come from here: what a task makes may never be committed.
         """
-        return self._unit.stored(ndb.Key(model, id, parent=parent))  # type: ignore[no-any-return]
+        return self._unit.stored(self._key(model, id, parent))  # type: ignore[no-any-return]
 
     def delete(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> None:
         """Delete the entity, if there is one. A `get` after this makes a new one."""
-        self._unit.delete(ndb.Key(model, id, parent=parent))
+        self._unit.delete(self._key(model, id, parent))
 
     def fetch(self, refs: Iterable[Ref]) -> None:
         """Read many in one call, ahead of `get` and `read`; `Task.reads` does it earlier still."""
-        self._unit.fetch(ndb.Key(*ref) for ref in refs)
+        self._unit.fetch(self._unit.key(*ref) for ref in refs)
 
     def enqueue(
         self,
@@ -185,6 +200,9 @@ class Work:
         if len(body) > MOST_PAYLOAD_BYTES:
             raise Rejected("payload", f"{len(body)} bytes", f"at most {MOST_PAYLOAD_BYTES} bytes of JSON")
         self.follow_ups.append(FollowUp(task.name, json.loads(body), due_time(self.now, at, delay)))
+
+    def _key(self, model: type[ndb.Model], id: str | int, parent: ndb.Key | None) -> ndb.Key:
+        return self._unit.key(model, id) if parent is None else ndb.Key(model, id, parent=parent)
 
 
 def due_time(now: datetime, at: datetime | None, delay: timedelta | None) -> datetime | None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
+from pushtasks import statistics
 from pushtasks.applier import Applier, Received, Result
 from pushtasks.database import Database
 from pushtasks.delivery import Clock, Delivery, Outcome, utc_now
 from pushtasks.enqueue import Tasks
 from pushtasks.errors import is_own_failure
+from pushtasks.failed_attempts import CallLater, FailedAttempts, in_a_thread
 from pushtasks.failures import OwnFailures
 from pushtasks.follow_ups import FollowUpCreator
 from pushtasks.group import GroupCommitter
 from pushtasks.queues import TaskQueues
 from pushtasks.settings import Settings
 from pushtasks.slots import Slot
+from pushtasks.tally import Tally
 from pushtasks.task import AnyTask, Kinds
+from pushtasks.work import Lookup, UnitOfWork
 
 
 class _Line:
@@ -27,7 +32,9 @@ class _Line:
     def __init__(self, worker: Worker, task: AnyTask, clock: Clock) -> None:
         settings, database = worker.settings, worker.database
         self.task = task
-        self.applier: Applier[Any] = Applier(task, database, settings, worker.slot, worker.kinds, clock)
+        self.applier: Applier[Any] = Applier(
+            task, database, settings, worker.slot, worker.kinds, clock, worker.failed
+        )
         self.committer: GroupCommitter[Received[Any], Result] = GroupCommitter(
             self.applier.apply,
             worker.slot,
@@ -47,6 +54,7 @@ class Worker:
         *,
         without_queue: Sequence[type[AnyTask]] = (),
         clock: Clock = utc_now,
+        call_later: CallLater = in_a_thread,
     ) -> None:
         """`without_queue` are kinds that nobody enqueues. Raises BadDeclaration."""
         self.settings = settings
@@ -55,6 +63,7 @@ class Worker:
         self.database = Database(settings.project, fast_path=settings.fast_path)
         self.slot = Slot(settings.slots)
         self.queues = TaskQueues(settings)
+        self.failed = FailedAttempts(self._write_failures, clock, call_later)
         self.tasks = Tasks(self.kinds, self.queues, self.database, clock)
         self._follow_ups = FollowUpCreator(self.database, self.queues, self.kinds, settings, clock)
         served = [*self.kinds, *(kind(settings) for kind in without_queue)]
@@ -66,6 +75,13 @@ class Worker:
         Raises what the attempt failed with: a TaskFailure, OutcomeUnknown or QueueRefused (a follow-up that
         can't be created), or the task's own exception. Then it must be delivered again.
         """
+        try:
+            return self._deliver(task, delivery)
+        except Exception:
+            self.failed.count(task)
+            raise
+
+    def _deliver(self, task: str, delivery: Delivery) -> Outcome:
         line = self._lines[task]
         try:
             result = line.committer.commit(line.applier.receive(delivery))
@@ -80,13 +96,26 @@ class Worker:
             self._follow_ups.create(task, delivery.name)
         return result.outcome
 
+    def _write_failures(self, task: str, failures: Mapping[int, int]) -> None:
+        def body(lookup: Lookup) -> tuple[UnitOfWork, None]:
+            unit = UnitOfWork(lookup, self.slot.number, self.clock())
+            statistics.record(unit, task, Tally(), failures)
+            return unit, None
+
+        with self.database.context():
+            self.database.unit_of_work(body)
+
     def close(self) -> None:
         """Refuse what comes from now on; finish what was taken in."""
         for line in self._lines.values():
             line.committer.close()
 
     def close_on_sigterm(self) -> None:
-        """Close when the process is told to end, before gunicorn's own handler does its part."""
+        """Close when the process is told to end, before gunicorn's own handler does its part.
+
+        Failed attempts that are not written yet are written when it ends: a signal handler must not wait.
+        """
+        atexit.register(self.failed.flush)
         ends = signal.getsignal(signal.SIGTERM)
 
         def close_and_end(number: int, frame: FrameType | None) -> None:

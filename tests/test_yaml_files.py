@@ -33,7 +33,7 @@ def handler(service: Any, url: str) -> Any:
 def test_a_service_runs_gunicorn_with_threads_and_no_timeout_of_its_own(service: Any) -> None:
     assert service.runtime == "python313"
     assert f"{service.service}.main:app" in service.entrypoint
-    assert "--worker-class gthread" in service.entrypoint
+    assert "--worker-class pushtasks.web.gunicorn_worker.Worker" in service.entrypoint
     assert "--timeout 0" in service.entrypoint
     assert ":$PORT" in service.entrypoint
 

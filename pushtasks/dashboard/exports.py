@@ -101,6 +101,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
             ],
         },
         "since": iso(overview.since),
+        "share_warning": overview.share_warning,
         "total": tally_as_json(overview.total) if is_counted else None,
         "last_hour": tally_as_json(overview.last_hour) if is_counted else None,
         "handlers": None
@@ -125,6 +126,7 @@ def as_json(overview: Overview, panels: Sequence[Panel]) -> dict[str, object]:
                 "duplicates": tally.duplicates,
                 "rejected": tally.rejected,
                 "gave_up": tally.gave_up,
+                "failures": tally.failures,
             }
             for minute, tally in overview.minutes
         ],
@@ -200,6 +202,7 @@ def tally_as_json(tally: Tally) -> dict[str, object]:
         "duplicates": tally.duplicates,
         "rejected": tally.rejected,
         "gave_up": tally.gave_up,
+        "failures": tally.failures,
         "first_attempt_success": tally.first_attempt_success,
         "retry_amplification": tally.retry_amplification,
         "attempts_histogram": dict(zip(ATTEMPT_BUCKETS, tally.by_attempts, strict=True)),

@@ -9,6 +9,9 @@ from pushtasks.overview import Overview
 from pushtasks.queue_control import QueueFigures, wait_s
 from pushtasks.statistics import Statistics
 from pushtasks.tally import LATENCY_BOUNDS_MS, Tally
+from pushtasks.verdict import Level
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Sample = tuple[dict[str, str], float]
 
@@ -17,15 +20,20 @@ class MetricsHandler(AdminReadHandler):
     """GET /admin/metrics"""
 
     def get(self) -> None:
-        text = metrics(self.service.overviews.overview())
-        self.text(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+        self.text(metrics(self.service.overviews.essentials()), content_type=CONTENT_TYPE)
 
 
 def metrics(overview: Overview) -> str:
     """What could be read; `pushtasks_up` says of each source whether it could."""
     sources = {"datastore": overview.statistics, "queues": overview.queues}
     up: list[Sample] = [({"source": name}, float(found is not None)) for name, found in sources.items()]
-    lines = [*_metric("pushtasks_up", "gauge", "Whether the source answers.", up)]
+    levels: list[Sample] = [
+        ({"level": level}, float(level is overview.verdict.level)) for level in reversed(Level)
+    ]
+    lines = [
+        *_metric("pushtasks_up", "gauge", "Whether the source answers.", up),
+        *_metric("pushtasks_verdict", "gauge", "1 for the level of the dashboard's verdict.", levels),
+    ]
     for name, help_text, value in _OF_TALLY:
         totals: list[Sample] = [
             ({"handler": each.handler}, value(each.total)) for each in overview.statistics or ()
@@ -66,6 +74,11 @@ _OF_TALLY: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
     ),
     ("pushtasks_rejected_total", "Tasks that can never be applied.", lambda tally: tally.rejected),
     ("pushtasks_gave_up_total", "Tasks that failed too often.", lambda tally: tally.gave_up),
+    (
+        "pushtasks_failures_total",
+        "Failed attempts, counted when they failed; approximate.",
+        lambda tally: tally.failures,
+    ),
 )
 
 _OF_QUEUE: tuple[tuple[str, str, Callable[[QueueFigures, Overview], float]], ...] = (

@@ -6,16 +6,19 @@ from pushtasks.dashboard import (
     exports,
     kept_pages,
     metrics,
+    open_pages,
     overview_page,
     queue_pages,
     retrying,
 )
+from pushtasks.dashboard.data import DATA_ROUTES
 
 ADMIN_ROUTES = [
     ("/admin/?", overview_page.OverviewHandler),
     ("/admin/live", overview_page.OverviewHandler),
     ("/admin/statistics.json", exports.StatisticsHandler),
     ("/admin/metrics", metrics.MetricsHandler),
+    *DATA_ROUTES,
     ("/admin/retrying", retrying.RetryingHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/run", retrying.RunNowHandler),
     ("/admin/retrying/([^/]+)/([^/]+)/delete", retrying.DeleteHandler),
@@ -29,3 +32,10 @@ ADMIN_ROUTES = [
     ("/admin/queues/([^/]+)/resume", queue_pages.ResumeHandler),
     ("/admin/queues/([^/]+)/purge", queue_pages.PurgeHandler),
 ]
+"""For administrators."""
+
+MONITORING_ROUTES = [
+    ("/health", open_pages.HealthHandler),
+    ("/metrics", open_pages.MetricsHandler),
+]
+"""For monitoring from outside."""

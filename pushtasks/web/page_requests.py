@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from pushtasks import logs
 from pushtasks.errors import Rejected
@@ -34,7 +34,7 @@ def guard(application: WSGIApplication, most_body_bytes: int) -> WSGIApplication
         logs.trace.set(environ.get("HTTP_X_CLOUD_TRACE_CONTEXT", "").partition("/")[0])
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            kept = [_as_sent(*pair) for pair in headers if pair[0].lower() not in _OURS]
+            kept = [pair for pair in headers if pair[0].lower() not in _OURS]
             return start_response(status, [*kept, *_ON_EVERY_ANSWER], exc_info)
 
         try:
@@ -56,13 +56,6 @@ def guard(application: WSGIApplication, most_body_bytes: int) -> WSGIApplication
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else answer]
 
     return middleware
-
-
-def _as_sent(name: str, value: str) -> tuple[str, str]:
-    """The header as it goes out: WebOb makes addresses absolute, and would call this host's http."""
-    if name == "Location":
-        value = urlsplit(value)._replace(scheme="", netloc="").geturl()
-    return name, value
 
 
 def _check_readable(environ: WSGIEnvironment) -> None:

@@ -7,6 +7,7 @@ import threading
 
 import webapp2
 
+from pushtasks import versions
 from pushtasks.errors import OutcomeUnknown, QueueRefused, TaskFailure, in_full
 from pushtasks.service import Service, check_data
 from pushtasks.web import pages
@@ -49,6 +50,7 @@ class WorkerWarmUpHandler(webapp2.RequestHandler):
         try:
             with worker.database.context():
                 check_data(worker.database)
+                versions.tell(worker.database, worker.settings, worker.clock())
         except QueueRefused as refused:
             log.error("Warm-up: %s", refused)
             self.response.status_int = 500

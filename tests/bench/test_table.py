@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.table import Bound, Peer, Row, cells, median_row, number, rendered
+from bench.table import Bound, Peer, Reference, Row, cells, median_row, number, rendered
 
-SPEED = Bound(500, 700, times_peer=12)
+SPEED = Bound(500, 700, times_peer=12, times_aim=20)
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,29 @@ def test_a_peer_of_the_same_run_must_be_beaten_by_its_factor() -> None:
     assert Row("speed", 600, "/s", SPEED, Peer("dev server", 50)).is_met
 
 
+def test_beside_a_peer_of_the_same_run_only_the_factor_counts_for_machines_are_not_alike() -> None:
+    assert Row("speed", 100, "/s", SPEED, Peer("dev server", 8)).verdict == "yes"
+    assert Row("speed", 100, "/s", SPEED, Peer("dev server", 5)).verdict == "yes, aim"
+
+
+def test_a_miss_says_whether_the_machine_misses_as_well() -> None:
+    slow, quick = Reference("idle", 300, 400), Reference("idle", 500, 400)
+
+    assert Row("speed", 1, "/s", SPEED, reference=slow).verdict == "NO (idle 300.0 of 400.0: misses it too)"
+    assert Row("speed", 1, "/s", SPEED, reference=quick).verdict == "NO (idle 500.0 of 400.0: does not)"
+
+
+def test_a_miss_is_never_hidden_by_rounding() -> None:
+    row = Row("reads", 1.104, "", Bound(1.10, at_most=True))
+
+    assert cells(row)[1] != cells(row)[4].removeprefix("<= ")
+
+
 def test_a_recorded_figure_is_marked_and_judges_nothing() -> None:
     row = Row("speed", 600, "/s", SPEED, Peer("dev server", 100, is_recorded=True))
 
     assert row.is_met
-    assert "dev server 100 (recorded)" in cells(row)
+    assert "dev server 100.0 (recorded)" in cells(row)
 
 
 def test_a_row_without_a_bound_is_for_comparison_only() -> None:
@@ -71,7 +89,7 @@ def test_a_row_without_a_bound_is_for_comparison_only() -> None:
 
 
 def test_numbers_show_as_many_digits_as_mean_something() -> None:
-    assert [number(value) for value in (1659.4, 100, 42.06, 0.148)] == ["1,659", "100", "42.1", "0.15"]
+    assert [number(value) for value in (1659.4, 100, 42.06, 0.148)] == ["1,659", "100.0", "42.06", "0.148"]
 
 
 def test_the_table_is_aligned_markdown_with_a_line_for_each_row() -> None:
@@ -79,4 +97,4 @@ def test_the_table_is_aligned_markdown_with_a_line_for_each_row() -> None:
 
     assert len(lines) == 4
     assert len({len(line) for line in lines}) == 1
-    assert ">= 500 (700), 12x" in lines[2]
+    assert ">= 500.0 (700.0), 12x (20x)" in lines[2]

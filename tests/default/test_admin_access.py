@@ -13,6 +13,10 @@ PAGES = [
     "/admin/live",
     "/admin/statistics.json",
     "/admin/metrics",
+    "/admin/history.json",
+    "/admin/backlog.json",
+    "/admin/sample",
+    "/admin/retrying.json",
     "/admin/counters.csv",
     "/admin/retrying",
     "/admin/kept",
@@ -95,6 +99,11 @@ def test_every_route_is_in_these_tests() -> None:
 
     templates = [template for template, _ in ADMIN_ROUTES]
     tried = [path.partition("?")[0] for path in [*PAGES, *CHANGES]]
-    tried += ["/admin/counters/visits", "/admin/kept/task"]  # tried where there is something to show
+    tried += [
+        "/admin/counters/visits",
+        "/admin/kept/task",
+        "/admin/find.json",
+        "/admin/task.json",
+    ]  # tried where there is something to show
     for template in templates:
         assert any(re.fullmatch(template, path) for path in tried), template

@@ -20,6 +20,7 @@ from pushtasks.database import Database
 from pushtasks.delivery import utc_now
 from pushtasks.entities import TaskStatistics
 from pushtasks.tally import Tally
+from pushtasks.work import Lookup, UnitOfWork
 from tests.default.conftest import ADA, DefaultClient
 
 REGIONS = [
@@ -325,17 +326,21 @@ def test_tasks_that_gave_up_are_counted_and_told(
     default: DefaultClient, database: Database, name: str
 ) -> None:
     kind = f"kind-{name}"
+
+    def happen(lookup: Lookup) -> tuple[UnitOfWork, None]:
+        unit = UnitOfWork(lookup, 0, utc_now())
+        statistics.record(unit, kind, Tally(gave_up=2))
+        return unit, None
+
     with database.context():
-        entity = TaskStatistics(key=TaskStatistics.key_of(kind, 0))
-        statistics.add_to(entity, Tally(gave_up=2), utc_now())
-        entity.put()
+        database.unit_of_work(happen)
     try:
         page = default.admin("/admin").text
         figures = default.admin("/admin/statistics.json").json
         metrics = default.admin("/admin/metrics").text
     finally:
         with database.context():
-            entity.key.delete()
+            TaskStatistics.key_of(kind, 0).delete()
     assert f">2 {kind} tasks were given up after too many failures in the last hour.</a>" in page
     [row] = re.findall(rf'<th scope="row">{kind}</th>(.*?)</tr>', page, re.S)
     assert re.findall(r">([^<>\s]+)</td>", row)[-2:] == ["0", "2"]

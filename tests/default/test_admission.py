@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import pytest
 
 from counters import limits
-from counters.limits import holds_a_key
 from counters.settings import CounterSettings
 from pushtasks.database import Database
+from pushtasks.trust import holds_a_key
 from tests.default.conftest import ADA, OUR_PAGE, DefaultClient
 
 KEY = "a-key-of-sixteen-or-more"
@@ -110,10 +110,10 @@ def test_a_key_is_compared_with_all_keys() -> None:
             "COUNTER_API_KEYS": f"{KEY},another-key-of-16-chars",
         }
     )
-    assert holds_a_key(f"Bearer {KEY}", settings)
-    assert holds_a_key("Bearer another-key-of-16-chars", settings)
-    assert not holds_a_key("Bearer \N{SNOWMAN}", settings)
-    assert not holds_a_key("", settings)
+    assert holds_a_key(f"Bearer {KEY}", settings.api_keys)
+    assert holds_a_key("Bearer another-key-of-16-chars", settings.api_keys)
+    assert not holds_a_key("Bearer \N{SNOWMAN}", settings.api_keys)
+    assert not holds_a_key("", settings.api_keys)
 
 
 class _NoCounters:

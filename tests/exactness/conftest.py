@@ -53,11 +53,12 @@ class Stack:
         return self.start_sending(counters, count, keyed=keyed, batch=batch).result(timeout=PATIENCE_S + 30)
 
     def assert_exact(self, counters: Sequence[str], book: Book) -> None:
-        """Accepted = shards = applied records, once nothing is pending."""
+        """Accepted = shards = each ring of their histories = applied records, once nothing is pending."""
         self.cloud.wait_idle(60)
         assert book.refused == book.unclear == 0, book.first_refusal
         accepted = Sums(book.accepted, book.amount)
         assert self.proof.shards(counters) == accepted
+        assert self.proof.histories(counters) == [accepted] * 3
         assert self.proof.all_records(counters) == accepted
 
 

@@ -24,19 +24,35 @@ def fast_path(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+class Later:
+    """Calls nothing by itself: a test says when the time has come."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+
+    def __call__(self, after_s: float, call: Callable[[], None]) -> None:
+        self.calls.append((after_s, call))
+
+
+@pytest.fixture
+def later() -> Later:
+    return Later()
+
+
 @pytest.fixture
 def make_worker(
     datastore_address: str,
     settings: CounterSettings,
     clock: StandingClock,
     fast_path: str,
+    later: Later,
     monkeypatch: pytest.MonkeyPatch,
 ) -> MakeWorker:
     monkeypatch.setenv("DATASTORE_EMULATOR_HOST", datastore_address)
 
     def make(*declared: type[Task[Any]], **changed: Any) -> Worker:
         own = replace(settings, fast_path_switch=fast_path, **changed)
-        return Worker(own, declared, clock=clock)
+        return Worker(own, declared, clock=clock, call_later=later)
 
     return make
 

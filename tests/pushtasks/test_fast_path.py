@@ -1,4 +1,4 @@
-"""Flat entities are encoded as google-cloud-ndb itself encodes them."""
+"""Flat entities are encoded as google-cloud-ndb itself encodes them, and read as it reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.cloud.ndb import model
 from counters.entities import CounterShard
 from pushtasks.database import Database
 from pushtasks.entities import TaskRecord, TaskStatistics
-from pushtasks.fast_path import encode_flat, encode_key, is_flat, path_of
+from pushtasks.fast_path import decode, decode_flat, encode_flat, encode_key, is_flat, path_of
 from pushtasks.work import Lookup, UnitOfWork
 
 NOON = datetime(2026, 5, 1, 12, 0, 30, 123456, tzinfo=UTC)
@@ -57,6 +57,74 @@ def test_an_entity_is_encoded_as_ndb_encodes_it(database: Database, make: Any) -
 
         assert is_flat(entity)
         assert by_us(entity) == by_ndb(entity)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TaskRecord(key=TaskRecord.key_of("update-counter", "é" * 100), attempts=3, enqueued_at=NOON),
+        lambda: CounterShard(key=ndb.Key(CounterShard, "visits:3"), value=-(2**63), last_applied_at=NOON),
+        lambda: TaskStatistics(
+            key=TaskStatistics.key_of("update-counter", 1), applied=1, minutes=b"\x00\xff"
+        ),
+    ],
+)
+def test_an_entity_is_read_as_ndb_reads_it(database: Database, make: Any) -> None:
+    with database.context():
+        entity = make()
+        message = by_ndb(entity)
+
+        ours, ndbs = decode_flat(message, entity.key), model._entity_from_protobuf(message)
+
+        assert ours is not None
+        assert ours == ndbs
+        assert ours.key == ndbs.key
+        assert ours.to_dict() == ndbs.to_dict() == entity.to_dict()
+
+
+def test_a_property_that_a_stored_entity_lacks_has_its_default(database: Database) -> None:
+    with database.context():
+        key = ndb.Key(CounterShard, "visits:3")
+        message = by_us(CounterShard(key=key, value=7))
+        del message.properties["tasks_applied"]
+
+        shard = decode_flat(message, key)
+
+        assert shard is not None
+        assert (shard.value, shard.tasks_applied) == (7, 0)
+
+
+def other_value(message: Any) -> None:
+    message.properties["value"].string_value = "seven"
+
+
+def unknown_property(message: Any) -> None:
+    message.properties["colour"].string_value = "red"
+
+
+def with_meaning(message: Any) -> None:
+    message.properties["value"].meaning = 22
+
+
+@pytest.mark.parametrize("change", [other_value, unknown_property, with_meaning])
+def test_what_is_stored_otherwise_than_declared_is_left_to_ndb(database: Database, change: Any) -> None:
+    with database.context():
+        key = ndb.Key(CounterShard, "visits:3")
+        message = by_us(CounterShard(key=key, value=7))
+        change(message)
+
+        assert decode_flat(message, key) is None
+
+
+@pytest.mark.parametrize("kind", ["Nested", "Renamed", "Squeezed", "Hooked"])
+def test_an_entity_of_a_kind_that_is_not_flat_is_left_to_ndb(database: Database, kind: str) -> None:
+    with database.context():
+        key = ndb.Key(kind, "n")
+        message = Entity.pb()()
+        encode_key(key, message.key)
+
+        assert decode_flat(message, key) is None
+        assert type(decode(message, key)).__name__ == kind
 
 
 class Nested(ndb.Model):

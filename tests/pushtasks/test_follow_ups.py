@@ -18,8 +18,10 @@ from pushtasks import follow_ups, kept_tasks, names
 from pushtasks.delivery import Delivery, Outcome, delivery_of_request
 from pushtasks.entities import FollowUps, TaskRecord
 from pushtasks.errors import OutcomeUnknown, QueueRefused, Rejected
+from pushtasks.queue_control import QueueControl
 from pushtasks.queues import NewTask
 from pushtasks.task import Task
+from pushtasks.timeline import Timelines
 from pushtasks.work import Work
 from pushtasks.worker import Worker
 from tests.conftest import PROJECT, StandingClock
@@ -355,3 +357,30 @@ def test_names_of_follow_ups_differ_by_kind_parent_and_position() -> None:
 
     assert len(made) == 12
     assert not made & {names.keyed_name("follow-up", "a"), names.keyed_name("a", "x")}
+
+
+def test_a_timeline_leads_from_a_parent_to_its_follow_ups_and_back(worker: Worker, order: Order_) -> None:
+    delivery = order(delay_s=3600)
+    worker.deliver("order", delivery)
+    control = QueueControl(worker.queues, worker.kinds.queues, worker.settings)
+    timelines = Timelines(worker.database, control, worker.kinds, worker.settings)
+
+    with worker.database.context():
+        parent = timelines.find(delivery.name)
+        assert parent is not None
+        child = timelines.of("send-receipt", parent.follow_ups[1].name)
+    assert [(each.task, each.state) for each in parent.follow_ups] == [("send-receipt", None)] * 3
+    assert child is not None
+    assert (child.state, child.text) == ("pending", f'{{"receipt":"{delivery.name}-1"}}')
+    assert (child.parent and child.parent.name, child.parent and child.parent.task) == (
+        delivery.name,
+        "order",
+    )
+    assert [event.what for event in child.events][:2] == ["created", "due"]
+
+    deliver_pending(worker, delivery.name)
+
+    with worker.database.context():
+        parent = timelines.of("order", delivery.name)
+    assert parent is not None
+    assert {each.state for each in parent.follow_ups} == {"applied"}

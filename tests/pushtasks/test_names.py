@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pushtasks import names
 from pushtasks.errors import Rejected
@@ -66,3 +68,12 @@ def test_what_is_no_idempotency_key(key: str) -> None:
 def test_no_key_is_fine() -> None:
     assert names.parse_idempotency_key(None) is None
     assert names.parse_idempotency_key("my key 1") == "my key 1"
+
+
+@given(st.sampled_from(["0123456789abcdef" * 2, "import", "import-r5", "a-r1"]), st.integers(1, 5))
+def test_a_derived_name_tells_what_it_was_derived_from(first: str, times: int) -> None:
+    name = first
+    for _ in range(times):
+        name, before = names.derived_name(name), name
+
+    assert names.derived_from(name) == before

@@ -25,6 +25,7 @@ from pushtasks.errors import QueueRefused, Rejected
 from pushtasks.queue_control import QueueControl
 from pushtasks.queues import NewTask, TaskQueues
 from pushtasks.re_enqueue import Done, Edit, KeptTaskActions, parse_edit
+from pushtasks.retry_actions import GONE, TRIED, RetryActions
 from pushtasks.slots import Slot
 from pushtasks.task import Kinds
 from tests.conftest import PROJECT, StandingClock
@@ -388,3 +389,27 @@ def test_a_replacement_that_was_removed_from_its_queue_is_not_told_as_enqueued(
 
     assert actions(database, queues).enqueue_again([kept]).counts == {Done.REMOVED: 1}
     assert _state(kept) == RE_ENQUEUEING
+
+
+def test_many_are_run_or_deleted_at_once_and_what_is_gone_is_told(
+    database: Database, queue_settings: CounterSettings, clock: StandingClock
+) -> None:
+    queues = TaskQueues(queue_settings)
+    control = QueueControl(queues, UpdateCounter.queues, queue_settings)
+    actions = RetryActions(database, control, LIFE, clock)
+    tasks = [(UpdateCounter.queues[number % 4], secrets.token_hex(16)) for number in range(12)]
+    for queue, name in tasks:
+        queues.create(NewTask(name, queue, b"counter=a&amount=1", "/update-counter", clock.now))
+    gone = (UpdateCounter.queues[0], secrets.token_hex(16))
+
+    ran = actions.run([*tasks, gone, *tasks])
+    deleted = actions.delete([*tasks, gone], who="ada@example.com")
+
+    assert (ran.changed, ran.counts[TRIED], ran.counts[GONE]) == (12, 12, 1)
+    assert (deleted.changed, deleted.counts[GONE]) == (12, 1)
+    assert all(control.get(*task) is None for task in tasks)
+    with database.context():
+        records = database.get(TaskRecord.key_of("update-counter", name) for _, name in tasks)
+    assert {record.outcome for record in records} == {DELETED}
+    with pytest.raises(Rejected, match="at most 1000"):
+        actions.run([(queue, str(number)) for number in range(1001) for queue in ("q",)])

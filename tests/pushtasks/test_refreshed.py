@@ -42,6 +42,15 @@ def test_only_the_first_caller_waits_and_later_ones_renew_behind_the_scenes() ->
     assert fetched == [0, 1]
 
 
+def test_what_is_older_than_twice_its_life_is_waited_for() -> None:
+    clock = Clock()
+    numbers = iter(range(10))
+    value = Refreshed(lambda: next(numbers), 30, clock)
+    assert value.get() == 0
+    clock.now_s = 61
+    assert value.get() == 1
+
+
 def test_what_was_forgotten_is_waited_for() -> None:
     numbers = iter(range(10))
     value = Refreshed(lambda: next(numbers), 30, Clock())

@@ -11,9 +11,10 @@ from pushtasks.tally import (
     Tally,
     attempts_bucket,
     latency_bucket,
-    pack_minutes,
+    merge_rows,
+    pack_numbers,
     sum_of,
-    unpack_minutes,
+    unpack_numbers,
 )
 
 applied_tasks = st.lists(st.tuples(st.integers(1, 40), st.none() | st.floats(0, 1e9)), max_size=30)
@@ -77,10 +78,21 @@ def test_the_sum_of_tallies_is_the_tally_of_both(
     assert sum_of([tally_of(some), tally_of(others)]) == tally_of(some + others)
 
 
-@given(st.dictionaries(st.integers(0, 2**40), applied_tasks.map(tally_of), max_size=60))
-def test_what_is_packed_is_read_back(minutes: dict[int, Tally]) -> None:
-    assert unpack_minutes(pack_minutes(minutes)) == minutes
+@given(applied_tasks, applied_tasks)
+def test_rows_are_merged_as_tallies_are_summed(
+    some: list[tuple[int, float | None]], others: list[tuple[int, float | None]]
+) -> None:
+    row = merge_rows(tally_of(some).row(), tally_of(others).row())
+
+    assert Tally.of_row(row) == tally_of(some + others)
+    assert merge_rows([], row) == merge_rows(row, []) == row
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)))
+def test_what_is_packed_is_read_back(numbers: list[int]) -> None:
+    assert unpack_numbers(pack_numbers(numbers)) == numbers
 
 
 def test_nothing_is_read_back_from_nothing() -> None:
-    assert unpack_minutes(None) == {}
+    assert unpack_numbers(None) == []
+    assert Tally.of_row([]) == Tally()

@@ -21,7 +21,9 @@ from localcloud.testing import FaultyProxy
 from localcloud.testing.waiting import wait_until
 
 from counters import values
+from pushtasks import statistics
 from pushtasks.database import Database
+from pushtasks.delivery import utc_now
 from tests.conftest import PROJECT
 
 ROOT = Path(__file__).parent.parent.parent
@@ -113,6 +115,27 @@ def test_on_sigterm_what_was_taken_in_is_finished(
     assert value is not None
     assert value.value == 1 + statuses.count(200), "answered 200 if and only if counted"
     assert process.returncode == 0
+
+
+def test_on_sigterm_failed_attempts_that_only_memory_knows_are_written(
+    gunicorn: Start, proxy: FaultyProxy, port: int, database: Database, name: str
+) -> None:
+    def failures() -> int:
+        with database.context():
+            found = statistics.read(database, utc_now())
+        return sum(each.total.failures for each in found if each.handler == "update-counter")
+
+    process = gunicorn()
+    wait_until(lambda: deliver(port, f"{name}-first", name) == 200, "the worker to answer", 20)
+    before = failures()
+    proxy.set_faults(datastore=[{"method": "Commit", "fault": "request_lost"}])
+    statuses = [deliver(port, f"{name}-{number}", name) for number in range(3)]
+    proxy.clear_faults()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert set(statuses) == {503}
+    assert failures() == before + 3
 
 
 def test_a_setting_that_cannot_be_used_stops_the_program_with_a_sentence(gunicorn: Start) -> None:

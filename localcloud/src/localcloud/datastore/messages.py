@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from google.cloud.datastore_v1.types import aggregation_result, datastore, entity, query, query_profile
 from google.protobuf.message import DecodeError
 
 from localcloud.datastore.clock import SECOND_US
 from localcloud.datastore.errors import invalid
+from localcloud.message_types import without_clients
+
+with without_clients("google.cloud.datastore_v1"):
+    from google.cloud.datastore_v1.types import aggregation_result, datastore, entity, query, query_profile
 
 Message: TypeAlias = Any
 

@@ -7,15 +7,18 @@ run time, so there is no static type to name: `Message` stands for any of them.
 from typing import Any, TypeAlias
 
 from google.cloud.location import locations_pb2
-from google.cloud.tasks_v2.types import cloudtasks, queue, target, task
-from google.cloud.tasks_v2beta3.types import cloudtasks as beta_cloudtasks
-from google.cloud.tasks_v2beta3.types import queue as beta_queue
-from google.cloud.tasks_v2beta3.types import task as beta_task
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, field_mask_pb2
 from google.rpc import status_pb2
 
+from localcloud.message_types import without_clients
 from localcloud.tasks.clock import SECOND_US
+
+with without_clients("google.cloud.tasks_v2", "google.cloud.tasks_v2beta3"):
+    from google.cloud.tasks_v2.types import cloudtasks, queue, target, task
+    from google.cloud.tasks_v2beta3.types import cloudtasks as beta_cloudtasks
+    from google.cloud.tasks_v2beta3.types import queue as beta_queue
+    from google.cloud.tasks_v2beta3.types import task as beta_task
 
 Message: TypeAlias = Any
 
