@@ -15,10 +15,14 @@ setup: $(READY)  ## prepare .venv (Python >= 3.11); everything else does this by
 
 $(READY): requirements.txt requirements-dev.txt requirements-parsers.txt localcloud/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python %d.%d is too old: 3.11 or newer is needed. Name one: make PYTHON=python3.12 ..." % v[:2])'
-	@echo "Setting up .venv (once; about half a minute) ..."
+	@echo "Setting up .venv, once; one to three minutes."
+	@echo "  1/4 the environment itself"
 	@$(PYTHON) -m venv .venv
+	@echo "  2/4 what is deployed (requirements.txt), what development needs (requirements-dev.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@echo "  3/4 Google's parsers of app.yaml and queue.yaml (requirements-parsers.txt)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-parsers.txt
+	@echo "  4/4 localcloud, from its folder"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable ./localcloud
 	@touch $(READY)
 
@@ -53,7 +57,13 @@ check: $(READY)  ## formatting, lint, strict types
 	cd localcloud && ../$(BIN)/mypy
 
 deploy: $(READY)  ## deploy to PROJECT=my-project REGION=us-central1 (DRY_RUN=1 prints the commands, changes nothing)
-	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues)
+	@$(BIN)/python -m deploy --project "$(PROJECT)" --region "$(REGION)" $(if $(DRY_RUN),--dry-run) $(if $(filter pause,$(OTHER_QUEUES)),--pause-other-queues) $(if $(STAGE),--stage "$(STAGE)") $(if $(ALERTS),--alerts "$(ALERTS)")
+
+promote: $(READY)  ## give all traffic of PROJECT=my-project to VERSION=v2, which `make deploy STAGE=v2` brought (DRY_RUN=1)
+	@$(BIN)/python -m deploy.traffic --project "$(PROJECT)" --version "$(VERSION)" $(if $(DRY_RUN),--dry-run)
+
+rollback: $(READY)  ## give all traffic of PROJECT=my-project back to VERSION=v1 (DRY_RUN=1)
+	@$(BIN)/python -m deploy.traffic --back --project "$(PROJECT)" --version "$(VERSION)" $(if $(DRY_RUN),--dry-run)
 
 undeploy: $(READY)  ## take down what can be taken down of PROJECT=my-project (DRY_RUN=1; DELETE_DATA=1)
 	@$(BIN)/python -m deploy.undeploy --project "$(PROJECT)" $(if $(DRY_RUN),--dry-run) $(if $(DELETE_DATA),--delete-data) $(if $(CONFIRM),--confirm "$(CONFIRM)")
@@ -63,6 +73,9 @@ smoke: $(READY)  ## send one increment twice to URL=http://localhost:8080, see i
 
 rename: $(READY)  ## make the project yours: NAME=my-service in every place that names it
 	@$(BIN)/python -m deploy.rename "$(NAME)"
+
+bare: $(READY)  ## make the project yours without the counters: one tiny kind of task, NAME=my-service
+	@$(BIN)/python -m deploy.bare "$(NAME)"
 
 docs: $(READY)  ## write what is generated: localcloud/docs/differences.md
 	@cd localcloud && ../$(BIN)/python -m docs.differences
@@ -84,4 +97,4 @@ clean:  ## remove what the other targets made: .venv, .localcloud, caches
 	rm -rf .venv .localcloud .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup run load test test-app test-localcloud check deploy undeploy smoke rename docs bench bench-quick format clean demo screenshots conformance
+.PHONY: help setup run load test test-app test-localcloud check deploy promote rollback undeploy smoke rename bare docs bench bench-quick format clean demo screenshots conformance

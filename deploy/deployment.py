@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import places
+from deploy.alerts import Alerts
 from deploy.gcloud import Gcloud, Stopped
 
 APIS = (
@@ -23,7 +24,7 @@ DATABASE = "(default)"
 TTL_KIND, TTL_PROPERTY = "TaskRecord", "expire_at"
 
 ROLES = (
-    ("roles/cloudtasks.enqueuer", "put increments on the queues"),
+    ("roles/cloudtasks.enqueuer", "put tasks on the queues"),
     ("roles/cloudtasks.viewer", "see tasks and queues: /api/tasks and the dashboard"),
     ("roles/cloudtasks.taskRunner", "run a task now, from the dashboard"),
     ("roles/cloudtasks.taskDeleter", "delete a task, from the dashboard"),
@@ -45,12 +46,27 @@ ROLES = (
 class Deployment:
     """Brings `root` to a project. Each method is a step, and raises Stopped if it can't be done."""
 
-    def __init__(self, gcloud: Gcloud, region: str, root: Path, *, pauses_other_queues: bool) -> None:
+    def __init__(
+        self,
+        gcloud: Gcloud,
+        region: str,
+        root: Path,
+        *,
+        pauses_other_queues: bool,
+        stage: str | None = None,
+        alerts: str | None = None,
+    ) -> None:
+        """`stage` is the version to deploy without giving it traffic; None: a new one that gets all.
+
+        `alerts` is who gets a mail when /health fails; None: nobody.
+        """
         self._gcloud = gcloud
         self._region = region
         self._root = root
         self._pauses_other_queues = pauses_other_queues
-        self._host = f"{gcloud.project}.REGION_ID.r.appspot.com"
+        self._stage = stage
+        self._alerts = alerts
+        self._host = f"{places.app_label(gcloud.project)}.REGION_ID.r.appspot.com"
 
     def run(self) -> None:
         """All steps, in order."""
@@ -63,6 +79,8 @@ class Deployment:
         self.expire_records()
         self.deploy_queues()
         self.deploy_services()
+        if self._alerts:
+            Alerts(self._gcloud, self._host, self._alerts).set_up()
         self.tell_addresses()
 
     def check(self) -> None:
@@ -115,7 +133,9 @@ class Deployment:
                 f"Deploy it there: make deploy PROJECT={gcloud.project} REGION={there}"
             )
         self._host = app.get("defaultHostname", self._host)
-        return str(app.get("serviceAccount") or f"{gcloud.project}@appspot.gserviceaccount.com")
+        return str(
+            app.get("serviceAccount") or f"{places.app_label(gcloud.project)}@appspot.gserviceaccount.com"
+        )
 
     def create_database(self) -> None:
         """A Firestore database in Datastore mode, near the application."""
@@ -212,8 +232,15 @@ class Deployment:
         """The default service first: App Engine takes no other one before it."""
         for file in ("app.yaml", "worker.yaml"):
             service = places.service_name(self._root / file)
-            self._gcloud.say(f"The {service} service: a new version, which gets all traffic once it is up.")
-            self._gcloud.change("app", "deploy", str(self._root / file), "--promote")
+            if self._stage:
+                self._gcloud.say(f"The {service} service: the version {self._stage}, without traffic.")
+                how = ["--no-promote", f"--version={self._stage}"]
+            else:
+                self._gcloud.say(
+                    f"The {service} service: a new version, which gets all traffic once it is up."
+                )
+                how = ["--promote"]
+            self._gcloud.change("app", "deploy", str(self._root / file), *how)
 
     def tell_addresses(self) -> None:
         worker = places.service_name(self._root / "worker.yaml")
@@ -223,6 +250,15 @@ class Deployment:
             ("public page", f"{url}/"),
             ("dashboard", f"{url}/admin"),
             ("by hand", f"https://{worker}-dot-{self._host}/update-counter"),
-            ("try it", f"make smoke URL={url}"),
+            *self._next_steps(url),
         ):
             print(f"{'# ' if self._gcloud.dry_run else '  '}{what:<12} {address}")
+
+    def _next_steps(self, url: str) -> list[tuple[str, str]]:
+        if not self._stage:
+            return [("try it", f"make smoke URL={url}")]
+        staged = f"https://{self._stage}-dot-{self._host}"
+        return [
+            ("try it", f"make smoke URL={staged}"),
+            ("promote it", f"make promote PROJECT={self._gcloud.project} VERSION={self._stage}"),
+        ]

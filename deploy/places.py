@@ -13,7 +13,8 @@ from deploy.gcloud import Stopped
 _APP_LOCATIONS = {"us-central1": "us-central", "europe-west1": "europe-west"}
 _REGIONS = {location: region for region, location in _APP_LOCATIONS.items()}
 
-_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+_PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+"""Older projects of an organisation have its domain before their id: example.com:my-project."""
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 
 
@@ -25,6 +26,12 @@ def parse_project(text: str) -> str:
             "make deploy PROJECT=my-project REGION=us-central1 (`gcloud projects list` shows yours)"
         )
     return text
+
+
+def app_label(project: str) -> str:
+    """What stands for the project in its addresses: my-project, or my-project.example.com."""
+    domain, _, name = project.rpartition(":")
+    return f"{name}.{domain}" if domain else name
 
 
 def parse_region(text: str) -> str:

@@ -21,8 +21,8 @@ _MOST_CHARACTERS = 20
 _AT_FIRST = ("counter-service", "counter")
 """The project's name, and what queues and settings begin with, before the first renaming."""
 
-_NOT_OURS = ("localcloud/", "deploy/rename.py", "CHANGELOG.md")
-"""Files that stay: what is lifted out whole, this one, and what has been."""
+_NOT_OURS = ("localcloud/", "pushtasks/", "deploy/rename.py", "CHANGELOG.md")
+"""Files that stay: what a fork keeps as it is, this one, and what has been."""
 
 
 class CannotRename(Exception):
@@ -51,7 +51,7 @@ def rename(root: Path, name: str) -> list[str]:
     replacements = (
         (re.compile(rf"\b{re.escape(project)}\b(?!\.)"), name),
         (re.compile(rf"\b{re.escape(prefix)}-updates\b"), f"{name}-updates"),
-        (re.compile(rf"\b{_variable(prefix)}_(?=[A-Z])"), f"{_variable(name)}_"),
+        (re.compile(rf"\b{_variable(prefix)}_(?=[A-Z]|\W)"), f"{_variable(name)}_"),
         (re.compile(rf"^# {re.escape(_title(prefix))}: "), f"# {_title(name)}: "),
     )
     texts = dict(_texts(root))
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     for file in changed:
         print(f"  {file}")
-    # Lines that got longer or shorter are set anew.
+    # Lines that got longer or shorter are broken elsewhere.
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", "."], cwd=ROOT, check=False)
     print(
         f"{len(changed)} files changed. Look at them with `git diff`, run `make test`, and read 'Make it "

@@ -5,7 +5,8 @@
         queues = ("guests",)
 
         def parse(self, delivery: Delivery) -> str:
-            return parse_guest_name(payload.fields_of_delivery(delivery).get("guest"))
+            fields = fields_of(delivery.query, delivery.content_type, delivery.body)
+            return parse_guest_name(fields.get("guest"))
 
         def apply(self, guest: str, delivery: Delivery, work: Work) -> None:
             work.get(Guest, guest).visits += 1

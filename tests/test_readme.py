@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pushtasks.settings import Settings
+from counters.settings import CounterSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 def settings_table() -> str:
     rows = [
         f"| `{variable}` | {f'`{default}`' if default else ''} | {meaning} |"
-        for variable, default, meaning in Settings.table()
+        for variable, default, meaning in CounterSettings.table()
     ]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
 
@@ -24,6 +24,14 @@ def test_the_settings_are_listed_as_they_are() -> None:
 
     expected = settings_table()
     assert listed.strip() == expected, "replace the table between the markers by:\n" + expected
+
+
+def test_its_first_screen_is_one_screen() -> None:
+    first = README.partition("\n## ")[0]
+
+    assert len(first.splitlines()) <= 24
+    for shown in ("![", "make run", "make test", "You will learn"):
+        assert shown in first
 
 
 def test_every_make_target_that_it_names_exists() -> None:

@@ -57,9 +57,18 @@ def test_the_dashboard_is_for_administrators_over_https() -> None:
     admin = handler(default, "/admin(/.*)?")
 
     assert admin.login == "admin"
-    assert all(each.secure == "always" for each in default.handlers)
+    assert all(each.secure == "always" for each in default.handlers if not each.url.startswith("/_ah/"))
     urls = [each.url for each in default.handlers]
     assert urls.index("/admin(/.*)?") < urls.index("/.*")
+
+
+def test_app_engines_own_requests_are_not_redirected(service: Any) -> None:
+    own = handler(service, "/_ah/(warmup|start|stop)")
+
+    assert own.secure == "optional"
+    assert own.login == "optional"
+    urls = [each.url for each in service.handlers]
+    assert urls.index(own.url) < urls.index("/.*")
 
 
 def test_tasks_need_an_administrator_or_the_queue_and_are_never_redirected() -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from deploy import places
 from deploy.__main__ import main
 from deploy.deployment import ROLES
 from tests.deploy.conftest import APP, NO_APP, ROOT, Deploy, StandIn
 
+QUEUES = places.queue_names(ROOT / "queue.yaml")
 ALWAYS = ["--project=my-project", "--quiet"]
 ASKED = [*ALWAYS, "--format=json"]
 MEMBER = "--member=serviceAccount:my-project@appspot.gserviceaccount.com"
@@ -128,7 +130,7 @@ def test_a_project_where_all_is_there_gets_new_versions_only(deploy: Deploy, gcl
     )
     gcloud.answer(
         "tasks queues list",
-        [{"name": "projects/p/locations/l/queues/counter-updates-0", "state": "RUNNING"}],
+        [{"name": f"projects/p/locations/l/queues/{queue}", "state": "RUNNING"} for queue in QUEUES],
     )
 
     done = deploy()

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.deployment import Deployment
 from deploy.gcloud import Gcloud
+from deploy.traffic import move
 from deploy.undeploy import Undeployment
 from tests.deploy.conftest import ROOT
 
@@ -20,6 +21,8 @@ GCLOUD = shutil.which("gcloud")
 pytestmark = pytest.mark.skipif(GCLOUD is None, reason="gcloud is not installed here")
 
 COMMANDS = (
+    "alpha monitoring policies create",
+    "alpha monitoring policies list",
     "app create",
     "app deploy",
     "app describe",
@@ -27,16 +30,20 @@ COMMANDS = (
     "app services list",
     "app services set-traffic",
     "app versions delete",
+    "app versions describe",
     "app versions list",
     "auth list",
+    "beta monitoring channels create",
+    "beta monitoring channels list",
     "billing projects describe",
-    "config set",
     "datastore indexes create",
     "firestore databases create",
     "firestore databases delete",
     "firestore databases describe",
     "firestore fields ttls list",
     "firestore fields ttls update",
+    "monitoring uptime create",
+    "monitoring uptime list-configs",
     "projects add-iam-policy-binding",
     "projects describe",
     "services enable",
@@ -97,9 +104,19 @@ def helps() -> dict[str, str]:
 def scripted(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     """Every command of the scripts, and of the page that tells how to do it by hand."""
     Deployment(Gcloud("my-project", dry_run=True), "us-central1", ROOT, pauses_other_queues=False).run()
+    Deployment(
+        Gcloud("my-project", dry_run=True),
+        "us-central1",
+        ROOT,
+        pauses_other_queues=False,
+        stage="v2",
+        alerts="me@example.com",
+    ).run()
+    move(Gcloud("my-project", dry_run=True), "v2", ROOT, back=False)
     Undeployment(Gcloud("my-project", dry_run=True), ROOT, deletes_data=True).run()
     lines = capsys.readouterr().out.splitlines()
-    lines += (ROOT / "docs" / "deploy.md").read_text().replace("\\\n", " ").splitlines()
+    if (page := ROOT / "docs" / "deploy.md").exists():  # not in a bare tree
+        lines += page.read_text().replace("\\\n", " ").splitlines()
     commands = [line.strip().removeprefix("do ") for line in lines]
     return [shlex.split(command)[1:] for command in commands if command.startswith("gcloud ")]
 

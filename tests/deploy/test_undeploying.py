@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from deploy import places
 from deploy.undeploy import main
-from tests.deploy.conftest import NO_APP, StandIn
+from tests.deploy.conftest import NO_APP, ROOT, StandIn
 
-QUEUES = [f"counter-updates-{number}" for number in range(4)]
+QUEUES = places.queue_names(ROOT / "queue.yaml")
 OURS = [{"name": f"projects/p/locations/us-central1/queues/{name}"} for name in QUEUES]
 
 
@@ -45,7 +46,7 @@ def test_data_goes_only_if_one_says_so(gcloud: StandIn) -> None:
 
     gcloud.run(main, "--project", "my-project", "--confirm", "my-project", "--delete-data")
 
-    assert changes(gcloud)[-5:] == [
+    assert changes(gcloud)[-len(QUEUES) - 1 :] == [
         *(["tasks", "queues", "delete", queue, "--location=us-central1"] for queue in QUEUES),
         ["firestore", "databases", "delete", "--database=(default)"],
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 MAKE = ("make", "--no-print-directory", "--assume-old=.venv/.ready")
-"""make, in the environment that the tests run in: whatever it is, it must not be set up anew."""
+"""make, in the environment that the tests run in: whatever it is, it must not be set up again."""
 
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[a-z]+)(?:: (?P<path>\S+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```",
@@ -52,8 +52,25 @@ def write(block: Block, root: Path) -> None:
     before = "\n".join(line[1:] for line in lines if not line.startswith("+"))
     after = "\n".join(line[1:] for line in lines if not line.startswith("-"))
     text = path.read_text(encoding="utf-8")
+    if after in text:
+        return  # whoever follows the tutorial in a fork has made the change
     assert text.count(before) == 1, f"{block.path} has {text.count(before)} places like this:\n{before}"
     path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def own_environ() -> dict[str, str]:
+    """The environment for commands of a page: of the tests' own, what such a command would meet anywhere.
+
+    Which servers it meets is for its test to say. And if `make test ARGS=...` runs the tests, that ARGS is
+    not for a `make` inside them.
+    """
+    flags = os.environ.get("MAKEFLAGS", "")
+    of_make = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", *re.findall(r"(?:^|\s)([A-Z_]+)=", flags)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in of_make and not name.endswith("_EMULATOR_HOST")
+    }
 
 
 def run(block: Block, root: Path, environ: Mapping[str, str], replacing: Mapping[str, str]) -> str:
@@ -62,12 +79,10 @@ def run(block: Block, root: Path, environ: Mapping[str, str], replacing: Mapping
     for shown, real in replacing.items():
         script = script.replace(shown, real)
     script = re.sub(r"^make (?=[a-z])", " ".join(MAKE) + " ", script, flags=re.MULTILINE)
-    # Which servers the commands meet is for `environ` to say, not for the surroundings of the tests.
-    own = {name: value for name, value in os.environ.items() if not name.endswith("_EMULATOR_HOST")}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=root,
-        env={**own, **environ},
+        env={**own_environ(), **environ},
         capture_output=True,
         text=True,
         timeout=120,

@@ -25,6 +25,29 @@ def test_ci_runs_the_two_commands_on_every_python_that_is_supported() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.11"
 
 
+def test_the_workflows_call_targets_that_there_are() -> None:
+    for file in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = YAML(typ="safe").load(file.read_text())["jobs"].values()
+        commands = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+        assert commands
+        for target in re.findall(r"^make ([a-z-]+)", "\n".join(commands), re.MULTILINE):
+            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+def test_deploying_from_github_is_off_until_it_is_configured_and_stages_first() -> None:
+    workflow = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())
+    job = workflow["jobs"]["deploy"]
+    commands = [step["run"].split()[1] for step in job["steps"] if "run" in step]
+
+    assert job["if"] == "vars.GCP_PROJECT != ''"
+    assert commands == ["deploy", "smoke", "promote", "smoke"]
+
+
+def test_the_templates_and_the_update_service_are_readable() -> None:
+    for file in [*(ROOT / ".github").glob("*.yml"), *(ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")]:
+        assert YAML(typ="safe").load(file.read_text()), file
+
+
 def test_the_hook_repeats_make_check_and_nothing_else() -> None:
     hooks = YAML(typ="safe").load((ROOT / ".pre-commit-config.yaml").read_text())
 
@@ -39,11 +62,20 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", ["architecture.md", "decisions/4-webapp2.md", "../README.md"])
+@pytest.mark.parametrize(
+    "page",
+    sorted(
+        str(page.relative_to(ROOT))
+        for page in PAGES
+        if "tutorial" not in page.parts and page.name not in ("CHANGELOG.md", "differences.md")
+    ),
+)
 def test_every_file_of_ours_that_a_page_names_is_there(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / page).read_text()
 
-    for name in re.findall(r"`((?:counters|default|worker|localcloud|tests)/[\w./-]*)`", text):
+    for name in re.findall(
+        r"`((?:counters|default|worker|pushtasks|localcloud|bench|deploy|tests)/[\w./-]*)`", text
+    ):
         assert (ROOT / name).exists(), name
 
 
