@@ -158,3 +158,7 @@ def test_an_error_is_described_in_one_short_line() -> None:
     assert described(ValueError("a\n b")) == "ValueError: a b"
     assert described(KeyError()) == "KeyError"
     assert len(described(ValueError("y" * 9000))) == 500
+
+
+def test_an_error_is_described_in_what_datastore_takes_whatever_the_payload_put_into_it() -> None:
+    assert described(ValueError("odd: \ud800")) == "ValueError: odd: \\ud800"

@@ -384,3 +384,20 @@ def test_a_timeline_leads_from_a_parent_to_its_follow_ups_and_back(worker: Worke
         parent = timelines.of("order", delivery.name)
     assert parent is not None
     assert {each.state for each in parent.follow_ups} == {"applied"}
+
+
+def test_a_delivery_that_fails_and_finds_its_task_applied_creates_what_follows(
+    worker: Worker, order: Order_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise RuntimeError("a release with a mistake")
+
+    monkeypatch.setattr(Order, "attempts", 3)
+    first, second = order(), order()
+    line = worker._lines["order"]
+    line.committer.commit(line.applier.receive(first))  # and its process dies before it goes on
+    monkeypatch.setattr(Order, "parse", mistaken)
+
+    assert worker.deliver("order", second) is Outcome.DUPLICATE
+
+    assert pending(worker, first.name) == [True] * 3
