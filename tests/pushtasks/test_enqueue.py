@@ -513,3 +513,15 @@ def test_after_a_long_silence_nobody_is_kept_waiting_for_another(
     proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "delay_seconds": 0.1}])
     assert enqueuer.increment(Increment(name, 1)).state is State.UNKNOWN
     assert proxy.report()["tasks"]["calls"]["CreateTask"] == before + 1
+
+
+def test_without_a_known_region_every_task_of_a_batch_is_refused(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
+    settings = CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+    tasks = Tasks(kinds_of(_OneQueue), TaskQueues(settings), database)
+
+    answers = tasks.enqueue_many(_OneQueue, [Increment(name, 1).payload] * 3)
+
+    assert [answer.state for answer in answers] == [State.REFUSED] * 3

@@ -328,6 +328,24 @@ def test_a_creation_that_is_refused_is_tried_for_a_day_and_then_kept_for_a_perso
     assert (kept.reason, kept.detail) == ("refused by its queue", "The queue is disabled.")
 
 
+def test_a_refused_follow_up_does_not_hold_up_those_after_it(
+    worker: Worker, order: Order_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+
+    def refuse_the_first(task: NewTask) -> None:
+        asked_for.append(task.name)
+        if len(asked_for) == 1:
+            raise QueueRefused("The queue is disabled.")
+
+    monkeypatch.setattr(worker.queues, "create", refuse_the_first)
+    delivery = order(receipts=3)
+    with pytest.raises(QueueRefused, match="disabled"):
+        worker.deliver("order", delivery)
+
+    assert asked_for == [follow_ups.name_of("order", delivery.name, position) for position in range(3)]
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"), [("x" * 100_000, "98000 bytes of JSON"), ({1, 2}, "what JSON can hold")]
 )
