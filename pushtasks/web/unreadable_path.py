@@ -1,4 +1,4 @@
-"""Deliveries whose path is not a line of UTF-8: no handler can be found for them, so they are kept as rejected."""
+"""Deliveries whose path is not a line of UTF-8. No kind takes them: they are kept as rejected."""
 
 from __future__ import annotations
 
