@@ -45,7 +45,7 @@ class Bill:
 
 
 def bill(use: Use, increments: int = 1_000_000) -> Bill:
-    """The list price of so many increments; instances' hours come on top."""
+    """The list price of `increments`; instance hours are extra."""
     return Bill(
         use,
         reads=use.reads * increments * READ,

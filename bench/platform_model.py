@@ -10,7 +10,7 @@ What is taken for true, and from where:
   report of one region), and 0.1 ms for each record in it (assumed).
 - A transaction locks the entities that it reads and writes; others wait for their turn (pessimistic
   concurrency, the default of new databases). Records are never shared, so only shards and statistics count.
-- An entity bears a sustained rate of writes. Google's planning figure is one a second; bursts above it work.
+- An entity can take a certain rate of writes. Google's planning figure is one a second; bursts above it work.
   Here: a bucket of ten writes, refilled at the sustained rate; a write that finds it empty is ABORTED, after
   having taken its time. Real Datastore is kinder: it slows down and aborts some. So this is a worst case.
 """
@@ -39,7 +39,7 @@ _MIN_BACKOFF_S, _MOST_DOUBLINGS = 0.5, 10
 
 @dataclass(frozen=True)
 class Scale:
-    """What one can set: how many of everything, and what is asked of it."""
+    """The settings: how many of everything, and the load."""
 
     demand_per_s: float
     instances: int
@@ -50,7 +50,7 @@ class Scale:
     group_size: int = 64
     concurrent_per_queue: int = 1000
     writes_per_entity_s: float = 1.0
-    """The sustained rate that an entity bears."""
+    """The sustained rate of writes that an entity can take."""
 
 
 @dataclass(slots=True)

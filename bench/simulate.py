@@ -26,7 +26,7 @@ _SETTLE_S, _MEASURE_S = 8.0, 12.0
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a scale, once it had settled."""
+    """The result of one simulated scale, once it has settled."""
 
     scale: Scale
     applied_per_s: float
@@ -89,7 +89,7 @@ SCENARIOS = [
     ("beyond", replace(WIDEST, demand_per_s=20_000, instances=100, queues=48)),
 ]
 SUSTAINED = (1.0, 5.0)
-"""Writes a second that an entity bears: the planning figure, and something kinder."""
+"""Writes a second that an entity can take: the planning figure, and something kinder."""
 
 _INSTANCES = (1, 2, 5, 10, 20, 50, 100)
 _CURVES = [
@@ -102,7 +102,7 @@ _CURVES = [
 def table(named: Iterable[tuple[str, Result]]) -> str:
     """Results as Markdown."""
     lines = [
-        "| scenario | asked/s | instances | shards, slots | queues | group, threads | entity bears "
+        "| scenario | asked/s | instances | shards, slots | queues | group, threads | writes/entity "
         "| applied/s | aborted | median | p95 | mean group |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]

@@ -70,7 +70,7 @@ def ring_of(history: bytes | None, scale: Scale) -> Ring:
 def of_counter(
     shards: Iterable[bytes | None], value: int, spans: Iterable[Span], now: datetime
 ) -> dict[str, Series]:
-    """By span: the sum of these shards' histories. `value` is what they are worth together."""
+    """By span: the sum of these shards' histories. `value` is the sum of their values."""
     histories = list(shards)
     found = {}
     for span in spans:

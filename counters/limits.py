@@ -1,4 +1,4 @@
-"""Who may increment, and how many counters may come of it: what bounds the bill of a public sample."""
+"""Who may increment, and how many counters they may create: what bounds the bill of a public sample."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pushtasks.errors import Rejected, TaskFailure
 _RECOUNT_S = 300.0
 _PATIENCE_S = 5.0
 _MOST_KNOWN = 50_000
-"""Names that are remembered, some 10 MB of them at most: whoever asks chooses them."""
+"""The most names that are remembered, some 10 MB: outsiders choose them."""
 
 
 class TooManyCounters(Rejected):
-    """As many counters exist as may; one more was to be started."""
+    """The limit of counters is reached, and an increment would start another."""
 
     def __init__(self, counter: str, most: int) -> None:
         self.most = most
@@ -55,7 +55,7 @@ class Admission:
         self._unanswered_until_s = float("-inf")
 
     def admit(self, counters: Iterable[str]) -> None:
-        """Needs a context if there may be an unknown one. Raises TooManyCounters; then none is admitted."""
+        """Needs a context if one may be unknown. Raises TooManyCounters, and then admits none of them."""
         unknown = [name for name in dict.fromkeys(counters) if name not in self._known]
         if not unknown or self._clock_s() < self._unanswered_until_s:
             return
@@ -73,7 +73,7 @@ class Admission:
             self._known.update(unknown)
 
     def _count(self, new: list[str]) -> None:
-        """Take the new counters in, if there is room."""
+        """Admit the new counters, if there is room."""
         with self._lock:
             stale = self._clock_s() > self._counted_at_s + _RECOUNT_S
         if stale:

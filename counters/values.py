@@ -78,7 +78,7 @@ def counter(database: Database, name: str) -> CounterValue | None:
 
 
 def page(database: Database, *, cursor: str | None = None, prefix: str = "", size: int = 20) -> CounterPage:
-    """Counters by name, from `cursor` on. Raises Rejected for a cursor that no page gave."""
+    """Counters by name, from `cursor` on. Raises Rejected for an unknown cursor."""
     query = Counter.query().order(Counter._key)
     if prefix:
         query = query.filter(

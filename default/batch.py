@@ -68,7 +68,7 @@ def _parse(members: dict[str, Any]) -> list[Increment]:
 
 
 def _invalid(items: list[object]) -> Problem:
-    """The problem that names everything that is wrong."""
+    """The problem that names every error."""
     errors: list[dict[str, object]] = []
     for index, item in enumerate(items):
         if not isinstance(item, dict):

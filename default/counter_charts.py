@@ -35,7 +35,7 @@ class CounterCharts:
 
 
 def counter_charts(counter: CounterValue, span_name: str, now: datetime) -> CounterCharts:
-    """Raises Rejected for a span that there is not."""
+    """Raises Rejected for an unknown span."""
     span = SPANS.get(span_name)
     if span is None:
         raise Rejected("span", span_name, "one of " + ", ".join(SPANS))

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The increment that this page's last form sent, on its way into its counter."""
+    """The increment that this page's last form sent, until it is applied."""
 
     task: str
     counter: str
@@ -42,7 +42,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a form that could not be used had in its fields, and what was wrong with it."""
+    """The fields of a form that could not be used, and what was wrong with it."""
 
     counter: str = ""
     amount: str = "1"
@@ -50,7 +50,7 @@ class Sent:
     """Its Idempotency-Key, if it is to be sent again under the same one."""
     problem: str = ""
     wrong: str = ""
-    """The field that the problem is about; empty if it is about none."""
+    """The field that the problem is about; empty if it isn't about a field."""
     status: int = 200
 
 
@@ -124,7 +124,7 @@ class HomeHandler(PublicPage, ReadHandler):
 
 
 class CounterPageHandler(ReadHandler):
-    """GET /counters/NAME?span=hour|day|week|year: a counter, and how it came to its value."""
+    """GET /counters/NAME?span=hour|day|week|year: a counter, and how its value grew."""
 
     service: CounterService
 
@@ -192,7 +192,7 @@ class FormHandler(IncrementsHandler, PublicPage):
 
 
 def _address(prefix: str, cursor: str | None, task: str, counter: str, was: str) -> str:
-    """The page's address, with those of the values that say something."""
+    """The page's address, with the values that aren't empty."""
     query = {"prefix": prefix, "cursor": cursor, "task": task, "counter": counter, "was": was}
     said = urlencode({name: value for name, value in query.items() if value})
     return f"/?{said}" if said else "/"

@@ -1,4 +1,4 @@
-"""Who may increment, for handlers: refusals as the problems that they are answered with."""
+"""Who may increment, for handlers: refusals are raised as the Problem to answer."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ IN_PYTHON = (
     (re.compile(r"\bcounters\.(settings|tasks)\b"), r"guests.\1"),
     (re.compile(r"\bCounterSettings\b"), "GuestSettings"),
 )
-"""Said of every Python file that stays."""
+"""Applied to every Python file that stays."""
 
 EDITS = (
     ("pyproject.toml", r'"counters", ', '"guests", '),

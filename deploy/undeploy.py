@@ -56,7 +56,7 @@ class Undeployment:
             print(DATA_STAYS)
 
     def _queues(self, region: str) -> list[str]:
-        """Those of ours that are there."""
+        """Those that exist, of ours."""
         ours = places.queue_names(self._root / "queue.yaml")
         found = self._gcloud.ask(
             "tasks",

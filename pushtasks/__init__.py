@@ -8,7 +8,7 @@ A task's life, and who writes what:
 3. `worker.Worker.deliver` has it parsed, and lets it wait for others of its kind (`group`).
 4. `applier.Applier.apply` runs one transaction for all of them. One Lookup reads their records,
    the statistics and whatever they declare. A task that has a record changes nothing: it is a duplicate.
-5. `task.Task.apply` changes what it changes through `work.Work`: one object for each key, whoever asks.
+5. `task.Task.apply` makes its changes through `work.Work`: one object for each key, shared by all tasks.
 6. The commit writes that, the `TaskRecord` of each task, the statistics, and the follow-ups they asked for.
 7. `follow_ups` creates those tasks from what is stored. Then the delivery is answered 2xx, and the queue is
    done with the task.

@@ -1,4 +1,4 @@
-"""The audit trail: what administrators did, and what came of it. Every function needs a context."""
+"""The audit trail: what administrators did, and what happened. Every function needs a context."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _END_OF_TIME_US = 10**17
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that somebody did: to what, to how many, and what came of it."""
+    """One thing that somebody did: to what, to how many, and with what result."""
 
     id: str
     at: datetime
@@ -53,7 +53,7 @@ def page(database: Database, cursor: str | None = None, size: int = 50) -> tuple
 
 
 def find(database: Database, entry_id: str) -> Action | None:
-    """One entry; None if there is none of that id."""
+    """One entry; None if that id does not exist."""
     if not 1 <= len(entry_id) <= 100 or not entry_id.isascii():
         return None
     [entity] = database.get([ndb.Key(AdminAction, entry_id)])

@@ -35,7 +35,7 @@ _MOST_KEYS_REMEMBERED = 1024
 
 
 class Result(NamedTuple):
-    """What a delivery came to, and how many follow-ups its task's record says to create."""
+    """The outcome of a delivery, and how many follow-ups its task's record says to create."""
 
     outcome: Outcome
     follow_ups: int = 0
@@ -87,7 +87,7 @@ class Applier(Generic[P]):
         return received
 
     def apply(self, received: Sequence[Received[P]], *, records_first: bool = False) -> list[Result]:
-        """Apply all in one transaction, tried once. Raises TaskFailure: then none, as far as one can know.
+        """Apply all in one transaction, once. Raises TaskFailure if none is applied, as far as we know.
 
         Raises TaskRaised if one task of several raises anything; a single task's own failure is raised as it
         is. Calling it again with the same deliveries settles what a lost answer left open: a record that
@@ -107,7 +107,7 @@ class Applier(Generic[P]):
     def _apply_at_once(
         self, received: Sequence[Received[P]], records_first: bool, failures: Mapping[int, int]
     ) -> list[Result]:
-        slot = self._slot.number  # another thread may draw another one meanwhile
+        slot = self._slot.number  # another thread may draw another one in the meantime
         with self._database.context():
             try:
                 return self._database.unit_of_work(
@@ -214,7 +214,7 @@ class Applier(Generic[P]):
         return unit, record_of(self.task.name, delivery, REJECTED, unit.now, life)
 
     def _run(self, received: Received[P], work: Work) -> dict[str, object] | None:
-        """Let the task do its work, with a payload that no earlier try has had; what its record notes."""
+        """Let the task do its work, with a payload that no earlier try touched; gives its record's note."""
         if received.is_used:
             self._parse(received)
             if received.problem is not None:
@@ -233,13 +233,13 @@ class Applier(Generic[P]):
             received.problem = problem
 
     def _declare(self, received: Received[P], slot: int) -> None:
-        """Note what the task declares to read, if that is not known for this slot."""
+        """Work out what the task declares to read, unless it is known for this slot."""
         if received.slot != slot and received.problem is None:
             received.reads = tuple(self.task.reads(received.payload, slot))  # type: ignore[arg-type]
             received.slot = slot
 
     def _untimely(self, delivery: Delivery, now: datetime) -> Rejected | None:
-        """Why a task's age forbids applying it: its record, had it been applied, might be gone."""
+        """Why the task is too old to apply: if it was applied before, its record might be gone by now."""
         since = delivery.waiting_since
         if since is None:
             return None
@@ -264,7 +264,7 @@ def _keys_of(received: Sequence[Received[Any]], key: Callable[..., ndb.Key]) -> 
 def _is_counted(delivery: Delivery, record: TaskRecord) -> bool:
     """Whether the attempts that the task was applied with include this delivery.
 
-    So it is when an attempt is slow, the queue makes another, and that one commits first.
+    They do if an attempt is slow, the queue makes another, and that one commits first.
     """
     return bool(record.outcome == APPLIED and delivery.attempt < (record.attempts or 0))
 

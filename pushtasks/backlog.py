@@ -1,6 +1,6 @@
 """How many tasks each queue held over the last hours, and how long the oldest had waited.
 
-Cloud Tasks tells its figures of now only. So whoever reads them, the dashboard or a cron job, adds a sample,
+Cloud Tasks tells only its present figures. So each reader, the dashboard or a cron job, adds a sample,
 at most one a minute. All samples are in one entity, which is best effort: of two processes that write in the
 same minute one wins.
 """

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import grpc
 
-# (Not min_reconnect_backoff_ms: that bounds an attempt to connect, and a busy server is not away.)
+# (Not min_reconnect_backoff_ms: that limits an attempt to connect, and a busy server may be slow.)
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # As google-cloud-ndb and google-cloud-tasks have it.
+    # The same as in google-cloud-ndb and google-cloud-tasks.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )
 
 
 def to_server_at_home(address: str) -> grpc.Channel:
-    """A channel to HOST:PORT, tried once a second at least while nobody answers; not before first use."""
+    """A channel to HOST:PORT, tried at least once a second while nobody answers, opened at first use."""
     return grpc.insecure_channel(address, options=_OPTIONS)

@@ -1,4 +1,4 @@
-"""Creating tasks, one or many: what is not answered is asked for again, under the same name."""
+"""Creating tasks, one or many: if no answer comes, the request is repeated under the same name."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ waits, and keeps a thread."""
 
 
 class Created(NamedTuple):
-    """What came of one creation."""
+    """The outcome of one creation."""
 
     failure: Exception | None
     """None: created. Otherwise TaskExists, OutcomeUnknown or QueueRefused."""
     is_unsure: bool = False
-    """Whether an earlier answer got lost: the task may be there since."""
+    """Whether an earlier answer got lost: the task may exist since then."""
 
 
 class Creator:
@@ -39,9 +39,9 @@ class Creator:
         self._singles = ThreadPoolExecutor(max_workers=16, thread_name_prefix="creates")
 
     def create(self, tasks: Sequence[NewTask]) -> list[Created]:
-        """What came of each, in order. Three tries in all.
+        """The outcome of each, in order, after at most three tries.
 
-        A refusal after a lost answer tells nothing about the task, which may be there: so it stays unknown.
+        A refusal after a lost answer says nothing about the task, which may exist: the outcome stays unknown.
         """
         came_of: dict[str, Created] = {}
         pending = list(tasks)

@@ -50,9 +50,9 @@ class Database:
     def transaction(self, function: Callable[[], T]) -> T:
         """Run `function` once in a read-write transaction, with ndb's own calls in it.
 
-        Raises Contention if others hold or changed what it read (nothing was written), and
+        Raises Contention if others hold or have changed what it read (nothing was written), and
         DatastoreUnavailable if Datastore can't be reached in time: then, if the commit had been sent, it
-        may or may not have happened, or happen yet.
+        may have happened, or may still happen.
         """
         return ndb.transaction(function, retries=0)  # type: ignore[no-any-return]
 

@@ -1,8 +1,8 @@
-"""Datastore's calls as the application wants them: each with a deadline, none retried out of sight.
+"""Datastore's calls as the application wants them: each with a deadline, none retried behind its back.
 
 google-cloud-ndb's own retry sleeps up to 8 s at random, and once more after the last failure; it sends begin
 and commit without a deadline; and it retries a failed rollback while the caller waits. None of that suits a
-task. So ndb calls through the stub that is here.
+task. So ndb calls through the stub defined here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _SentAndForgotten:
 
 
 class _Unretried:
-    """A call's future whose failures are in the application's words, which google-cloud-ndb doesn't retry.
+    """A call's future that fails with the application's own exceptions, which google-cloud-ndb doesn't retry.
 
     It would retry queries, where it does not honour `retries=0`, and a handler's plain `key.get()`, which
     does not ask for it, and sleep up to 15 s in all, in a transaction that may be dead.
@@ -115,7 +115,7 @@ class _ForgottenMethod(BoundedMethod):
 
 
 MOST_COMMIT_BYTES, MOST_COMMIT_ENTITIES = 8 * 1024 * 1024, 1000
-"""A commit may hold 10 MiB ("Limits", Datastore docs); what is added on the way needs some room."""
+"""A commit may hold 10 MiB ("Limits", Datastore docs); what is added on the way needs some space."""
 
 
 def check_size(commit: Any) -> None:
@@ -178,7 +178,7 @@ class Watch(threading.local):
 
 
 class _WatchedMethod(BoundedMethod):
-    """A method that a task may not reach past its unit of work."""
+    """A method that a task may not call past its unit of work."""
 
     def __init__(self, method: Any, timeout_s: float, watch: Watch, *, is_query: bool = False) -> None:
         super().__init__(method, timeout_s)
@@ -223,7 +223,7 @@ class BoundedStub:
 
 
 def as_task_failure(error: BaseException) -> TaskFailure:
-    """What a call failed with, in the application's words; what the client library says is its cause."""
+    """A failed call's error as one of the application's exceptions; the client library's is its cause."""
     if isinstance(error, grpc.RpcError):
         error = api.from_grpc_error(error)  # type: ignore[no-untyped-call]
     code = error.grpc_status_code if isinstance(error, api.GoogleAPICallError) else None

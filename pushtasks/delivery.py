@@ -25,10 +25,10 @@ TRACE_HEADER = "X-Task-Trace"
 services. (Each delivery is a request of its own, and so has a trace of its own.)"""
 
 BY_HAND_PREFIX = "by-hand-"
-"""Begins the names of tasks that an administrator runs by hand. No name that we choose begins so."""
+"""Begins the names of tasks that an administrator runs by hand. No name that we choose begins like this."""
 
 BY_HAND_QUEUE = "by-hand"
-"""What stands for the queue of such a task: it never was in one."""
+"""Used as the queue of such a task, which never was in one."""
 
 Clock = Callable[[], datetime]
 
@@ -38,7 +38,7 @@ def utc_now() -> datetime:
 
 
 class Outcome(StrEnum):
-    """What a delivery came to. Each is answered 2xx: the queue is done with the task."""
+    """The outcome of a delivery. Each is answered 2xx: the queue is done with the task."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
@@ -66,7 +66,7 @@ class Delivery:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names in lower case."""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Random: tells this delivery from every other one of the same task."""
+    """Random: distinguishes this delivery from all others of the same task."""
 
     @property
     def attempt(self) -> int:
@@ -82,7 +82,7 @@ class Delivery:
 
 
 def payload_digest(payload: bytes) -> str:
-    """Tells two payloads apart: 128 bits of SHA-256, as 32 hexadecimal digits."""
+    """Distinguishes payloads: 128 bits of SHA-256, as 32 hexadecimal digits."""
     return sha256(payload).hexdigest()[:32]
 
 

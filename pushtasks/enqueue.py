@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """What became of a task that was to be enqueued."""
+    """The result of enqueueing a task."""
 
     ENQUEUED = "enqueued"
     DUPLICATE = "duplicate"
     """The same task is pending or recorded: an earlier request enqueued it."""
     ACCEPTED = "accepted"
-    """Enqueued, but an answer got lost: by this request or by an earlier one, nobody can tell."""
+    """Enqueued, but an answer got lost: by this request or an earlier one; it isn't known which."""
     REMOVED = "removed"
     """An earlier request enqueued it, and it is gone without a record: purged, or deleted from its queue."""
     UNKNOWN = "unknown"
@@ -47,7 +47,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of one task."""
+    """The answer for one task."""
 
     task: str
     state: State
@@ -161,7 +161,7 @@ class Tasks:
 
     @staticmethod
     def _said(new: NewTask, created: Created) -> Enqueued:
-        """The answer for a name that is ours alone: if it is taken, then by our own earlier try."""
+        """The answer for a name that only we can have: if it is taken, our own earlier try took it."""
         failure = created.failure
         if failure is None or isinstance(failure, TaskExists):
             return Enqueued(new.name, State.ENQUEUED)

@@ -145,7 +145,7 @@ class QueueSamples(ndb.Model):
 
 
 class SeenVersions(ndb.Model):
-    """Which versions ran since when: one entity for all services."""
+    """Which version was first seen when: one entity for all services."""
 
     versions = ndb.BlobProperty()
     """JSON: [["default", "20260501t120000", 1777636800.0], ...]"""

@@ -1,13 +1,13 @@
-"""Everything that this package raises on purpose. One base, so that a caller can tell ours from a bug.
+"""Everything that this package raises on purpose. One base, so that a caller can tell it from a bug.
 
-What the queue is told, and so does next:
+What the queue is answered, and what it does then:
 
 | raised while a task is applied        | answer | the queue then                                      |
 | ------------------------------------- | ------ | --------------------------------------------------- |
 | `Rejected`                            | 200    | is done: the task is kept for a person              |
 | `DatastoreUnavailable`                | 503    | slows the whole queue down, and delivers again      |
 | any other `TaskFailure`               | 500    | delivers this task again, later and later           |
-| anything else (the task's own failure)| 500    | the same; with `attempts = N`, N times at the most  |
+| anything else (the task's own failure)| 500    | the same; with `attempts = N`, N times at most  |
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_REPEATED = 200
 
 
 class PushTasksError(Exception):
-    """The base of all that follows."""
+    """The base of all errors below."""
 
 
 class Rejected(PushTasksError):
@@ -37,7 +37,7 @@ class Rejected(PushTasksError):
         self.field = field if len(field) <= 100 and field.isprintable() else repr(field)[:100]
         self.value = shown if len(shown) <= _MOST_REPEATED else shown[: _MOST_REPEATED - 3] + "..."
         self.given = value if _is_short(value) else self.value
-        """The value itself, for JSON; in words if it is long, or if JSON has no such kind of value."""
+        """The value itself, for JSON; described in words if it is long, or if JSON can't hold it."""
         self.expected = expected
         super().__init__(self.sentence)
 
@@ -69,7 +69,7 @@ class DatastoreFailed(TaskFailure):
 
 
 class DatastoreRefused(DatastoreFailed):
-    """Datastore will not do what it was asked, however often. `code` is the gRPC status."""
+    """Datastore refuses, and would refuse again. `code` is the gRPC status."""
 
     def __init__(self, message: str, code: grpc.StatusCode) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class DatastoreRefused(DatastoreFailed):
 
 
 class ShuttingDown(TaskFailure):
-    """This process is about to end, and takes in nothing more."""
+    """This process is about to end, and accepts nothing more."""
 
 
 class CommitTooLarge(PushTasksError):
@@ -85,7 +85,7 @@ class CommitTooLarge(PushTasksError):
 
 
 class UnsentWrites(PushTasksError):
-    """A transaction ended without sending exactly what its tasks wrote. Nothing may be said to be applied."""
+    """A transaction ended without sending exactly what its tasks wrote. None may be reported as applied."""
 
 
 class PlainAccess(PushTasksError):
@@ -110,7 +110,7 @@ class OutcomeUnknown(PushTasksError):
 
 
 class QueueRefused(PushTasksError):
-    """Cloud Tasks will not do it, however often it is asked. The message says why."""
+    """Cloud Tasks refuses, and would refuse again. The message says why."""
 
 
 class NotThere(QueueRefused):
@@ -135,7 +135,7 @@ def is_own_failure(error: BaseException) -> bool:
 
 
 def in_full(failure: BaseException) -> str:
-    """A failure with what caused it, for the log. What a client library says is not for visitors."""
+    """A failure with what caused it, for the log. What a client library says is not meant for visitors."""
     return f"{failure} ({failure.__cause__})" if failure.__cause__ else str(failure)
 
 

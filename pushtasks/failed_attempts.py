@@ -2,7 +2,7 @@
 
 The statistics count a task's attempts when it is applied, so during an outage they stand still. These counts
 are kept in memory and written with the process's next commit, alone after ten seconds, or when the process
-ends. They are approximate: a process that is killed takes some along, a lost answer may count some twice, and
+ends. They are approximate: a process that is killed loses some, a lost answer may count some twice, and
 an attempt that reached no process is not seen.
 """
 
@@ -25,7 +25,7 @@ Write = Callable[[str, Mapping[int, int]], None]
 
 _FLUSH_AFTER_S = 10.0
 _MOST_MINUTES = 120
-"""Of each kind; in a longer outage the oldest minutes are put together."""
+"""For each kind; in a longer outage the oldest minutes are merged."""
 
 
 def in_a_thread(after_s: float, call: Callable[[], None]) -> None:
@@ -61,12 +61,12 @@ class FailedAttempts:
             return self._counts.pop(task, {})
 
     def give_back(self, task: str, counts: Mapping[int, int]) -> None:
-        """What was taken could not be written."""
+        """Take back what could not be written."""
         if counts:
             self._add(task, counts)
 
     def flush(self) -> None:
-        """Write what there is. What can't be written is kept for the next commit."""
+        """Write all counts. What can't be written is kept for the next commit."""
         for task in list(self._counts):
             counts = self.take(task)
             try:

@@ -1,8 +1,8 @@
-"""Giving up: a task that keeps failing by its own fault is kept for a person, instead of tried for ever.
+"""Giving up: a task that keeps failing by its own fault is kept for a person, not tried for ever.
 
 Only for kinds that say `attempts = N`. What counts is a delivery whose task failed when it was tried alone,
-by an exception of its own: no contention, no outage, no shutdown. (X-AppEngine-TaskRetryCount counts those,
-too.) A failure that can't be stored does not count.
+by an exception of its own: not through contention, an outage or a shutdown. (X-AppEngine-TaskRetryCount
+counts those, too.) A failure that can't be stored does not count.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class OwnFailures:
         self._clock = clock
 
     def count(self, delivery: Delivery, error: Exception) -> Outcome | None:
-        """Count a delivery's failure; what it came to, or None if the task is to be tried again.
+        """Count a delivery's failure; the outcome, or None if the task is to be tried again.
 
         The last failure that the kind allows writes the record and the kept task in the same transaction.
         Counting the same delivery twice counts it once. Raises TaskFailure if it can't be counted.

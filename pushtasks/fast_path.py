@@ -2,7 +2,7 @@
 
 ndb takes 0.4 ms to write a task's record and half of that to look for one; begin, its event loop and its
 caches cost as much again. Here keys and flat entities take a tenth, and the transaction begins with its first
-Lookup. What is relied on in ndb's internals, and how one would see that a release broke it, is in
+Lookup. What it relies on in ndb's internals, and how one would see that a release broke it, is in
 docs/decisions. With FAST_PATH=off, `pushtasks.database` does the same through ndb alone.
 """
 
@@ -39,13 +39,13 @@ _FIELDS = {
     ndb.DateTimeProperty: "timestamp_value",
     ndb.BlobProperty: "blob_value",
 }
-"""The flat properties, and in which field of a Value message each comes."""
+"""The flat properties, and the field of a Value message that holds each."""
 
 
 def run(stub: BoundedStub, watch: Watch, project: str, body: Callable[[Lookup], tuple[UnitOfWork, T]]) -> T:
     """Run `body` once in a read-write transaction, and commit what its unit of work wrote.
 
-    Raises TaskFailure; after a lost answer to the commit it may have happened, or happen yet.
+    Raises TaskFailure; after a lost answer to the commit it may have happened, or may still happen.
     """
     transaction = _Transaction(stub, watch, project)
     try:
@@ -147,7 +147,7 @@ def _is_flat_kind(kind: Any) -> bool:
 
 
 def encode_flat(entity: ndb.Model, message: Any) -> None:
-    """The same for an entity which `is_flat`."""
+    """The same for an entity that `is_flat`."""
     key = entity.key
     kind: Any = type(entity)
     message.CopyFrom(_template(kind, key.project(), key.namespace() or "", key.database() or ""))
@@ -214,14 +214,14 @@ def decode_flat(message: Any, key: ndb.Key) -> ndb.Model | None:
     if not values.keys() <= fields.keys():
         return None
     entity = kind()
-    entity._entity_key = key  # as it was asked for, so it needs no check, which copies it
+    entity._entity_key = key  # the key that was asked for, so it needs no check, which would copy it
     entity._values.update(values)
     return entity
 
 
 @cache
 def _fields(kind: Any) -> dict[str, str]:
-    """In which field of a Value each property of a flat kind comes, for those that need no conversion."""
+    """The field of a Value that holds each property of a flat kind, for those that need no conversion."""
     return {
         name: _FIELDS[type(declared)]
         for name, declared in kind._properties.items()

@@ -3,7 +3,8 @@
 They are stored beside their parent's record, in its transaction. Every delivery that finds or writes an
 applied record creates them from what is stored, before it is answered 2xx. So a crash anywhere leaves either
 no parent and no follow-up, or a parent whose next delivery creates them. A name that follows from the
-parent's, and the follow-up's own record, make a second creation harmless: nothing has to be ticked off.
+parent's, and the follow-up's own record, make a second creation harmless: there is no need to note which were
+created.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class FollowUpCreator:
         self._clock = clock
 
     def create(self, task: str, parent: str) -> None:
-        """See to it that all follow-ups of an applied task were created. Twice does no harm.
+        """Make sure that all follow-ups of an applied task are created. A second call does no harm.
 
         Raises OutcomeUnknown or QueueRefused if one is not: then the parent must be delivered again. Raises
         TaskFailure if what is stored can't be read.
@@ -120,7 +121,7 @@ class FollowUpCreator:
     def _record_refused(
         self, name: str, wanted: dict[str, Any], enqueued_at: datetime, refused: QueueRefused
     ) -> None:
-        """Keep a follow-up that Cloud Tasks will not take for a person, and let the parent go."""
+        """Keep a follow-up that Cloud Tasks refuses for a person, so that the parent is finished."""
         task = wanted["task"]
         delivery = Delivery(
             name=name,

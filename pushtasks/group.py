@@ -1,11 +1,11 @@
-"""Group commit: whoever arrives first commits for all that wait meanwhile.
+"""Group commit: the first to arrive commits for all that are waiting by then.
 
 A worker process serves many tasks at once, and Datastore takes some 20 to 60 ms for a transaction however
 little it changes. So while one group commits, the tasks that arrive wait, and go together in the next.
 Nobody waits when nothing is under way.
 
-An entity bears only so many writes a second. So contention spaces the commits out, which makes fewer and
-larger ones, and is met with another group, not with many single tries.
+An entity can take only a few writes a second. So on contention the commits are spaced out, which makes them
+fewer and larger, and the tasks are tried again as a group, not one by one.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class GroupCommitter(Generic[D, R]):
     def commit(self, delivery: D) -> R:
         """Apply the delivery, in a group with others if there are any. Returns once it is committed.
 
-        Raises TaskFailure if it was not applied as far as one can know; deliver it again then. Whatever else
+        Raises TaskFailure if, as far as we know, it was not applied; deliver it again then. Whatever else
         is raised is the task's own failure, found when it was tried alone.
         """
         seat: _Seat[D, R] = _Seat(delivery, self._declared_keys(delivery))
@@ -140,7 +140,7 @@ class GroupCommitter(Generic[D, R]):
         return self._apply([delivery], records_first=True)[0]
 
     def close(self) -> None:
-        """Take in nothing more; what was taken in goes on to its end.
+        """Accept nothing more; finish what was accepted.
 
         Without the lock: a signal handler calls it, perhaps in a thread that holds the lock.
         """
@@ -161,7 +161,7 @@ class GroupCommitter(Generic[D, R]):
                 self._wake_settled(group, own)
                 group = []
         finally:
-            # Even if this thread is dying: those of its group try alone, the others get another leader.
+            # Even if this thread is dying: its group's deliveries try alone, the others get another leader.
             with self._lock:
                 if own in self._waiting:
                     self._waiting.remove(own)
@@ -175,7 +175,7 @@ class GroupCommitter(Generic[D, R]):
                     seat.wake()
 
     def _next_group(self) -> list[_Seat[D, R]]:
-        """The first that wait, as many as may share a transaction; one at least. Holds the lock."""
+        """The first that wait, as many as may share a transaction; at least one. Needs the lock."""
         group: list[_Seat[D, R]] = []
         keys = 0
         while self._waiting and len(group) < self._most:
@@ -246,7 +246,7 @@ class GroupCommitter(Generic[D, R]):
         self._ended_s = self._clock_s()
 
     def _wake_settled(self, group: Sequence[_Seat[D, R]], own: _Seat[D, R]) -> None:
-        """Answer those who are through; the others go first in the next group."""
+        """Answer those that are done; the others go first in the next group."""
         again = []
         for seat in group:
             if seat.result is None and seat.failure is None:

@@ -28,12 +28,12 @@ MOST_SEARCHED = 200
 """The most tasks that a page of a search looks through."""
 
 MOST_GROUPS = 8
-"""The most reasons that are told apart in a summary."""
+"""The most reasons that a summary lists separately."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptTaskView:
-    """A task that was not applied, and what was kept of it."""
+    """A task that was not applied, and what is kept of it."""
 
     id: str
     handler: str
@@ -53,7 +53,7 @@ class KeptTaskView:
 
     @property
     def text(self) -> str | None:
-        """The payload as text; None if it isn't any."""
+        """The payload as text; None if it isn't text."""
         try:
             return self.payload.decode()
         except UnicodeDecodeError:
@@ -70,7 +70,7 @@ class Group:
 
     reason: str
     count: int | None
-    """None if it can't be had: some servers, such as Google's Datastore emulator, count nothing."""
+    """None if there is no count: some servers, such as Google's Datastore emulator, count nothing."""
 
     @property
     def is_capped(self) -> bool:
@@ -108,7 +108,7 @@ def groups(database: Database) -> Groups:
 def count(database: Database, state: str, reason: str = "", cutoff: datetime | None = None) -> int | None:
     """How many there are, kept up to the cutoff if one is given; counted up to `MOST_AT_ONCE`.
 
-    None if that can't be told just now.
+    None if that can't be counted just now.
     """
     [number] = _counts(database, [_conditions(state, reason, cutoff)])
     return number
@@ -126,7 +126,7 @@ def page(
 def search(
     database: Database, state: str, reason: str = "", cursor: str | None = None, *, kind: str, text: str
 ) -> KeptPage:
-    """Those of a kind whose reason or detail contains `text`, in whatever case, among the next 200.
+    """Those of a kind whose reason or detail contains `text`, in upper or lower case, among the next 200.
 
     They are read and looked at: an index of its own would cost each kept task a write. Raises Rejected.
     """
@@ -146,7 +146,7 @@ def ids_up_to(database: Database, state: str, reason: str, cutoff: datetime) -> 
 
 
 def find(database: Database, task_id: str) -> KeptTaskView | None:
-    """One kept task; None if there is none of that id."""
+    """One kept task; None if that id does not exist."""
     if not 1 <= len(task_id.encode()) <= 1500:
         return None
     [entity] = database.get([ndb.Key(KeptTask, task_id)])

@@ -18,7 +18,7 @@ trace: ContextVar[str] = ContextVar("trace", default="")
 """The trace of the request that is being served: X-Cloud-Trace-Context up to the first slash."""
 
 origin: ContextVar[str] = ContextVar("origin", default="")
-"""The trace of the request that enqueued the task which is being served: `TRACE_HEADER`, as it came."""
+"""The trace of the request that enqueued the task that is being served: `TRACE_HEADER`, unchanged."""
 
 
 class _JsonLines(logging.Formatter):

@@ -15,7 +15,7 @@ from google.cloud.datastore_v1.types import (
 )
 
 Conditions = Sequence[tuple[str, str, str | datetime]]
-"""Of each: a property, `=` or `<=`, and a value."""
+"""For each: a property, `=` or `<=`, and a value."""
 
 _OPERATORS = {"=": PropertyFilter.Operator.EQUAL, "<=": PropertyFilter.Operator.LESS_THAN_OR_EQUAL}
 

@@ -24,7 +24,7 @@ _NAME_EXPECTED = "1 to 500 of letters, digits, '-' and '_'"
 
 
 def parse_idempotency_key(value: str | None) -> str | None:
-    """The key, None if there is none. Raises Rejected for one that can't be used."""
+    """The key; None if the header is missing. Raises Rejected for one that can't be used."""
     if value is None:
         return None
     if not 1 <= len(value) <= 255 or not value.isascii() or not value.isprintable():
@@ -62,7 +62,7 @@ def hashed_name(*parts: str | int) -> str:
 def derived_name(name: str) -> str:
     """The name under which a kept task is enqueued again: NAME-r1, then NAME-r2, and so on."""
     again = _OURS_AGAIN.fullmatch(name)
-    # Only names of ours are counted up: another program may own both import-r5 and import-r6.
+    # Only names that we made are counted up: another program may own both import-r5 and import-r6.
     return f"{again[1]}-r{int(again[2]) + 1}" if again else f"{name}-r1"
 
 

@@ -209,9 +209,9 @@ class Overviews:
 
 
 class _UntilSilent:
-    """Reads one thing after another, None for what can't be read; after a silence, no more is asked.
+    """Reads one thing after another, None for what can't be read; after a timeout, nothing more is read.
 
-    Each silence lasts as long as the timeout, and a page that waits for four of them is never seen.
+    Nobody would wait for a page that runs into four timeouts.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Named values out of a query string and a body: a form or a JSON object.
 
-Works on what arrived, byte for byte, because a framework answers what it can't decode with a 500, which a
-queue would repeat for ever. Here it is a Rejected, which says where the trouble is.
+Works on what arrived, byte for byte, because a framework answers 500 to what it can't decode, and a queue
+would repeat that for ever. Here it is a Rejected, which says what is wrong.
 """
 
 from __future__ import annotations

@@ -153,11 +153,11 @@ class QueueControl:
         )
 
     def get(self, queue: str, task: str) -> tasks_v2.Task | None:
-        """A pending task with its payload; None if it is not there any more."""
+        """A pending task with its payload; None if it is gone."""
         return self._queues.get(task, queue)
 
     def run(self, queue: str, task: str) -> bool:
-        """Have it tried now, whatever its next try or its queue's state; False if it is not there."""
+        """Have it tried now, even if it is not due or its queue is paused; False if it does not exist."""
         return self._unless_gone(
             lambda: self._queues.client.run_task(
                 name=self._queues.path_of(queue, task), timeout=_TIMEOUT_S, retry=None
@@ -165,7 +165,7 @@ class QueueControl:
         )
 
     def delete(self, queue: str, task: str) -> bool:
-        """Remove it from the queue; False if it is not there."""
+        """Remove it from the queue; False if it is gone."""
         return self._unless_gone(
             lambda: self._queues.client.delete_task(
                 name=self._queues.path_of(queue, task), timeout=_TIMEOUT_S, retry=None

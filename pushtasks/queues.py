@@ -1,4 +1,4 @@
-"""Cloud Tasks, as far as the application needs it: one channel, and answers in the application's words."""
+"""Cloud Tasks, as far as the application needs it: one channel, and the application's own exceptions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class NewTask:
 
 
 def find_location(settings: Settings) -> str:
-    """The queues' region: the setting, else what the metadata server tells.
+    """The queues' region: the setting, or else the metadata server's answer.
 
     App Engine sets no variable for it; see "Python 3 Runtime Environment", metadata server.
     """
@@ -162,7 +162,7 @@ class TaskQueues:
         ]
 
     def get(self, task: str, queue: str) -> tasks_v2.Task | None:
-        """A pending task with its payload; None if there is none of that name.
+        """A pending task with its payload; None if no task has that name.
 
         Raises OutcomeUnknown or QueueRefused.
         """
@@ -241,7 +241,7 @@ def answered(call: Callable[[], T]) -> T:
 
 
 def as_queue_error(error: BaseException) -> Exception:
-    """What a call failed with, in the application's words; what the client library says is its cause."""
+    """A failed call's error as one of the application's exceptions; the client library's is its cause."""
     if isinstance(error, grpc.RpcError):
         error = api.from_grpc_error(error)  # type: ignore[no-untyped-call]
     if isinstance(error, DefaultCredentialsError):

@@ -2,7 +2,7 @@
 
 Enqueueing again goes in three steps, so that a double click or a crash between them makes one task only:
 the record says `re-enqueueing` and under which name; the task of that name is created; the record says
-`re-enqueued`. Whoever repeats it repeats the same name.
+`re-enqueued`. Repeating it repeats the same name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LONGEST_NAME = 500
 
 
 class Done(StrEnum):
-    """What became of one kept task."""
+    """What happened to one kept task."""
 
     ENQUEUED = "enqueued again"
     ALREADY_ENQUEUED = "already enqueued again"
@@ -66,7 +66,7 @@ class Done(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActionSummary:
-    """What became of several kept tasks, counted."""
+    """What happened to several kept tasks, counted."""
 
     counts: dict[Done, int]
     problem: str = ""
@@ -189,7 +189,7 @@ class KeptTaskActions:
     def _transaction(
         self, task_ids: Sequence[str], change: Callable[[list[KeptTask | None]], list[KeptTask]]
     ) -> list[KeptTask | None] | None:
-        """The entities as they are after the change; None if others were changing them all the time."""
+        """The entities after the change; None if others kept changing them."""
 
         def run() -> list[KeptTask | None]:
             found = self._database.get(ndb.Key(KeptTask, task_id) for task_id in task_ids)
@@ -208,11 +208,11 @@ class KeptTaskActions:
         return [(entity, each.failure) for entity, each in zip(entities, created, strict=True)]
 
     def _unless_there(self, entity: KeptTask) -> Exception | None:
-        """None if the task whose name is taken is recorded or pending; what to tell otherwise."""
+        """None if the task that has the name is recorded or pending; otherwise, what to say."""
         task = self._new_task(entity)
         record = TaskRecord.key_of(entity.handler, task.name)
         try:
-            # What is in neither may have been delivered and recorded between the two looks.
+            # If it is in neither, it may have been delivered and recorded between the two looks.
             if (
                 self._database.get([record])[0]
                 or self._queues.get(task.name, task.queue)
@@ -238,7 +238,7 @@ class KeptTaskActions:
             body=payload,
             path=entity.replacement_path or entity.path,
             service=kind.service if kind is not None else Task.service,
-            # Not the time of this try: repeated after its record's life, it must be known to be too old.
+            # Not the time of this try: if it is repeated after its record's life, it must count as too old.
             enqueued_at=entity.replaced_at or self._clock(),
             content_type=content_type,
         )

@@ -1,4 +1,4 @@
-"""Records and kept tasks, as everybody who decides a task's outcome writes them."""
+"""Records and kept tasks, written in one way by all that decide a task's outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def record_of(
     note: Mapping[str, object] | None = None,
     follow_ups: int = 0,
 ) -> TaskRecord:
-    """The record that decides the outcome of the task which `delivery` brings."""
+    """The record that decides the outcome of the task that `delivery` brings."""
     return TaskRecord(
         key=TaskRecord.key_of(task, delivery.name),
         outcome=outcome,

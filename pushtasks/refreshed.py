@@ -1,4 +1,4 @@
-"""A value that is expensive to fetch: fetched now and then, and not by whoever waits for a page."""
+"""A value that is expensive to fetch: fetched now and then, so that no page has to wait for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Refreshed(Generic[T]):
-    """Gives the last value at once, and has a newer one fetched behind the scenes when it is too old.
+    """Gives the last value at once, and fetches a newer one in the background when it is too old.
 
-    Those wait for a value who come first, first after `forget`, or when it is older than twice its life.
-    Threads may share it.
+    A caller waits only for the very first value, for the first after `forget`, or if the last one is older
+    than twice its life. Threads may share it.
     """
 
     def __init__(

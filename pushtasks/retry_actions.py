@@ -28,7 +28,7 @@ GONE = "not there any more: applied, or deleted before"
 
 @dataclass(frozen=True, slots=True)
 class RetrySummary:
-    """What became of several pending tasks, counted by what was said of each."""
+    """What happened to several pending tasks: how many had each outcome."""
 
     counts: dict[str, int]
     changed: int
@@ -52,7 +52,7 @@ class RetryActions:
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="retries")
 
     def run(self, tasks: Sequence[PendingTask]) -> RetrySummary:
-        """Have each tried now. What can't be is told in the summary. Raises Rejected for too many."""
+        """Have each tried now. The summary names those that can't be. Raises Rejected for too many."""
 
         def run_one(task: PendingTask) -> tuple[int, str]:
             return (1, TRIED) if self._control.run(*task) else (0, GONE)

@@ -21,7 +21,7 @@ class RetryGroup:
     """Tasks of one kind whose last attempts were answered alike."""
 
     answer: str
-    """A status such as `503`, or what the queue says of an attempt without one."""
+    """A status such as `503`, or what the queue reports for an attempt without one."""
     task: str
     """Their kind."""
     count: int
@@ -32,7 +32,7 @@ class RetryGroup:
     last_seen: datetime | None
     """When the last attempt of any of them ended; None if no attempt got an answer."""
     attempts: int
-    """Of all of them together."""
+    """All of them together."""
     most_attempts: int
     next_try: datetime
 

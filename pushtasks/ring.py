@@ -1,9 +1,10 @@
 """Rings: what was counted, minute by minute for an hour, hour by hour for a week, day by day for 400 days.
 
 A ring holds one row of whole numbers for each period. It is trimmed by its newest period, and what leaves it
-is added to its `before`; so before + the sum of the rows is what was ever counted, whatever the clocks did.
+is added to its `before`; so `before` + the sum of the rows is all that was ever counted, whatever the clocks
+did.
 
-Packing a ring takes longer than the transaction can spare each time. So whoever writes keeps the three
+Packing a ring takes longer than the transaction can spare each time. So a writer keeps the three
 periods that are under way as rows of their own (`Running`), a few hundred bytes, and opens a ring only when
 its period has ended.
 """
@@ -74,7 +75,7 @@ def numbers_as_json(numbers: list[Any]) -> bytes:
 
 
 class Ended(NamedTuple):
-    """A row that belongs into its scale's ring now."""
+    """A row that must go into its scale's ring now."""
 
     scale: Scale
     period: int
@@ -82,7 +83,7 @@ class Ended(NamedTuple):
 
 
 def parse_spans(text: str) -> list[Span]:
-    """The spans that a text names, with commas between. Raises Rejected."""
+    """The spans that a text names, separated by commas. Raises Rejected."""
     found = [SPANS.get(name.strip()) for name in text.split(",")]
     spans = [span for span in dict.fromkeys(found) if span is not None]
     if None in found:
@@ -125,7 +126,7 @@ class Ring:
 
     @classmethod
     def unpack(cls, scale: Scale, blob: bytes | None) -> Ring:
-        """What `pack` made; an empty ring where nothing was."""
+        """What `pack` made; an empty ring if there was nothing."""
         if not blob:
             return cls(scale)
         before, distances, *columns = json.loads(zlib.decompress(blob))

@@ -23,7 +23,7 @@ from pushtasks.timeline import Timelines
 
 
 class Service:
-    """The connections to Datastore and Cloud Tasks, and what is built on them. Nothing is sent at first."""
+    """The connections to Datastore and Cloud Tasks, and what is built on them. Creating one sends nothing."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ def matching(pattern: str, expected: str) -> Callable[[str], str]:
 
 
 def items(pattern: str, expected: str) -> Callable[[str], tuple[str, ...]]:
-    """Different values with commas between."""
+    """Different values, separated by commas."""
 
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -65,7 +65,7 @@ API_KEYS_EXPECTED = "different keys of 16 or more printable characters, with com
 def setting(
     variable: str, parse: Callable[[str], Any], default: str | None, help: str, *, secret: bool = False
 ) -> Any:
-    """A field of a settings class. `variable` goes without the prefix; no default: it has to be given."""
+    """A field of a settings class. `variable` goes without the prefix; without a default it must be given."""
     return field(
         metadata={"variable": variable, "parse": parse, "default": default, "help": help, "secret": secret}
     )
@@ -219,7 +219,7 @@ class Settings:
 
     @classmethod
     def variable_of(cls, name: str) -> str:
-        """The environment variable of a field: `SHOP_EDITORS` of `editors`."""
+        """The environment variable of a field: `SHOP_EDITORS` for `editors`."""
         return next(cls._variable(item.metadata) for item in fields(cls) if item.name == name)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 Definitions, all over tasks that were applied:
 - attempts of a task: its retry count + 1. Failures therefore show when their task succeeds; what is failing
-  now is to be asked of the queue.
+  now, only the queue knows.
 - first-attempt success: tasks applied by their first attempt / tasks applied.
 - duplicates: deliveries of a task whose outcome was already recorded, but for earlier attempts that ended
   later: the task's attempts include those.
@@ -45,7 +45,7 @@ from pushtasks.tally import SUMS, Tally, merge_rows, pack_numbers, sum_of, unpac
 from pushtasks.work import UnitOfWork
 
 _MOST_SLOT_ENTITIES = 1000
-"""More than all handlers' slots come to; what is beyond would not be shown."""
+"""More than all handlers' slots together; any beyond it would not be shown."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def task_of(entity: TaskStatistics) -> str:
 
 
 def read(database: Database, now: datetime) -> list[Statistics]:
-    """The statistics of every handler that has any, by name. Needs a context."""
+    """The statistics of every handler that has some, by name. Needs a context."""
     return [summed(handler, entities, now) for handler, entities in _by_handler(database).items()]
 
 

@@ -1,4 +1,4 @@
-"""Counts of what happened to tasks: for a minute, an hour or ever; add_rows, packed and unpacked.
+"""Counts of what happened to tasks: for a minute, an hour or all time; add_rows, packed and unpacked.
 
 A tally is a row of whole numbers, as the rings of `pushtasks.ring` hold them. Numbers are packed into blobs,
 because as repeated integers an hour of rows would take google-cloud-ndb 1.3 ms to encode, a blob 0.04 ms.
@@ -29,8 +29,8 @@ SUMS = ("applied", "applied_first_attempt", "attempts", "duplicates", "rejected"
 class Tally:
     """What happened to some tasks. `attempts` are those of applied tasks, their last one included.
 
-    `failures` are attempts that failed, counted when they did, whatever became of their tasks. They are
-    kept in memory for a moment, so a process that is killed takes some along: an approximate number.
+    `failures` are attempts that failed, counted when they did, whatever happened to their tasks. They are
+    kept in memory for a moment, so a process that is killed loses some: the number is approximate.
     """
 
     applied: int = 0
@@ -102,7 +102,7 @@ class Tally:
 
     @classmethod
     def of_row(cls, row: Sequence[int]) -> Tally:
-        """The tally that `row` gave; an empty row is one of nothing."""
+        """The tally that `row` holds; an empty row is an empty tally."""
         if not row:
             return cls()
         histograms = len(SUMS) + 1
@@ -149,7 +149,7 @@ def pack_numbers(numbers: Iterable[int]) -> bytes:
 
 
 def unpack_numbers(blob: bytes | None) -> list[int]:
-    """What `pack_numbers` packed; an empty list where nothing was."""
+    """What `pack_numbers` packed; an empty list if there was nothing."""
     if not blob:
         return []
     packed = array("Q", zlib.decompress(blob))

@@ -11,7 +11,7 @@
         def apply(self, guest: str, delivery: Delivery, work: Work) -> None:
             work.get(Guest, guest).visits += 1
 
-It goes into the application's list of kinds, and its queue into queue.yaml. Nothing else has to know it.
+Add it to the application's list of kinds, and its queue to queue.yaml. Nothing else needs to know about it.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Task(ABC, Generic[P]):
     def apply(self, payload: P, delivery: Delivery, work: Work) -> None:
         """Change what the task changes, through `work` alone. It is committed with the task's record.
 
-        May run more than once, so it does nothing that can't be undone: mail and calls to other services
-        belong into a task of their own (`work.enqueue`). Raises Rejected if what is stored forbids the task
+        May run more than once, so it must not do what can't be undone: mail and calls to other services
+        belong in a task of their own (`work.enqueue`). Raises Rejected if what is stored forbids the task
         for good (the seat is sold). Whatever else it raises makes the queue deliver the task again.
         """
 

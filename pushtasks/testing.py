@@ -21,7 +21,7 @@ from pushtasks.worker import Worker
 def perform(
     worker: Worker, task: type[AnyTask], payload: Any, *, name: str | None = None, times: int = 2
 ) -> Outcome:
-    """Deliver a task `times` times, as a queue that delivers at least once; what the first delivery came to.
+    """Deliver a task `times` times, as a queue may that delivers at least once; the outcome of the first.
 
     Every further delivery has to be a duplicate: AssertionError if one is not.
     """

@@ -1,4 +1,4 @@
-"""All that is known of one task: what happened to it and when, what it carried, and its relations.
+"""All that is known of one task: what happened to it and when, what it carried, and its relatives.
 
 Gathered from its record, its follow-ups, its counted failures, what was kept of it, and its queue. A queue
 remembers the first and the last attempt of a task only, and forgets both with the task.
@@ -75,7 +75,7 @@ class Timeline:
 
     @property
     def text(self) -> str | None:
-        """The payload as text; None if there is none, or it isn't any."""
+        """The payload as text; None if there is none, or it isn't text."""
         try:
             return self.payload.decode() if self.payload is not None else None
         except UnicodeDecodeError:
@@ -179,7 +179,7 @@ class Timelines:
         if pending is not None:
             yield from _attempts_of(pending)
         if record is not None:
-            # The record says until when it is kept; a change of that setting moves what is told here.
+            # The record says until when it is kept; changing that setting changes what is shown here.
             yield Event(
                 record.expire_at - self._settings.record_life, record.outcome, _detail_of(record, kept)
             )
@@ -196,7 +196,7 @@ class Timelines:
 
 
 def as_json(timeline: Timeline) -> dict[str, object]:
-    """A timeline for programs; the payload as text, or as hexadecimal digits if it isn't any."""
+    """A timeline for programs; the payload as text, or as hexadecimal digits if it isn't text."""
 
     def relative(other: Relative | None) -> dict[str, object] | None:
         return {"task": other.task, "name": other.name, "state": other.state} if other else None

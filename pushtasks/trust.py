@@ -1,4 +1,4 @@
-"""Who is asking, told from a request's headers.
+"""Who is asking, according to a request's headers.
 
 X-AppEngine-* headers are believed only where App Engine (or localcloud) is in front: there they are removed
 from outside requests ("Request headers and responses", App Engine docs). `login: admin` in the YAML is the
@@ -26,7 +26,7 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request, as far as its headers can be believed."""
+    """Who sent a request, as far as its headers can be trusted."""
 
     email: str = ""
     is_admin: bool = False
@@ -38,7 +38,7 @@ class Caller:
 
 
 def caller_of(headers: Mapping[str, str], settings: Settings) -> Caller:
-    """The caller that `headers` (names in lower case) tell of; nobody where they can't be believed."""
+    """The caller that `headers` (names in lower case) describe; nobody where they can't be trusted."""
     if not settings.on_app_engine:
         return Caller()
     return Caller(

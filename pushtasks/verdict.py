@@ -15,7 +15,7 @@ from pushtasks.tally import Tally
 DEGRADED_WAIT_S, FAILING_WAIT_S = 60, 600
 DEGRADED_FIRST_ATTEMPT, FAILING_FIRST_ATTEMPT = 0.95, 0.50
 FEWEST_TASKS = 20
-"""Shares of fewer tasks than this judge nothing."""
+"""Shares of fewer tasks than this are not judged."""
 
 MANY_ATTEMPTS = 5
 """A task that failed this often is worth a look."""
@@ -71,7 +71,7 @@ def judge(
 def share_warning(hour: Tally, retrying: Listing | None) -> str:
     """Why the share of first attempts looks better than things are; empty if it doesn't.
 
-    It is of applied tasks. During an outage the tasks that fail are not among them.
+    It counts applied tasks only, and the tasks that fail during an outage are not among them.
     """
     waiting = len(retrying.tasks) if retrying is not None else 0
     share = hour.first_attempt_success
@@ -83,7 +83,7 @@ def share_warning(hour: Tally, retrying: Listing | None) -> str:
 
 
 def _of_states(queues: Iterable[QueueFigures], listing: Listing | None) -> list[Finding]:
-    """Queues that are missing or stand still; those in one state together."""
+    """Queues that are missing or not running, grouped by state."""
     by_state: dict[str, list[QueueFigures]] = {}
     for queue in queues:
         if not queue.is_running:

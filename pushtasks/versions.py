@@ -1,6 +1,6 @@
 """The versions of the services, and when each was first seen: marks for charts.
 
-Each process tells its version when it starts. All are in one entity, which is read once by each process and
+Each process records its version when it starts. All are in one entity, which is read once by each process and
 written once for each deployment. Functions need a context.
 """
 
@@ -28,7 +28,7 @@ class SeenVersion:
 
 
 def tell(database: Database, settings: Settings, now: datetime) -> None:
-    """Note this process's version, if it is the first one of it. Raises TaskFailure."""
+    """Record this process's version, if it is new. Raises TaskFailure."""
     if settings.version and not any(_is_of(each, settings) for each in seen(database)):
         database.transaction(lambda: _add(database, settings, now))
 

@@ -1,6 +1,6 @@
 """The unit of work: what the tasks of one transaction read and write, one object for each key.
 
-Whoever asks for a key gets the same object, so tasks that share a transaction see one another's changes,
+Everyone who asks for a key gets the same object, so tasks that share a transaction see one another's changes,
 and each key is written once. It is thrown away with its try; the next try starts from what is stored.
 """
 
@@ -101,7 +101,7 @@ class UnitOfWork:
         return self._stored[key.flat()]
 
     def get(self, key: ndb.Key, model: type[M]) -> M:
-        """The entity, made if there is none, and written at the end."""
+        """The entity, made if it doesn't exist, and written at the end."""
         flat = key.flat()
         entity = self.read(key)
         if entity is None:
@@ -180,7 +180,7 @@ class Work:
     def stored(self, model: type[M], id: str | int, parent: ndb.Key | None = None) -> M | None:
         """The entity as this transaction found it, or None, whatever tasks of the same group have made since.
 
-        What a process wants to remember must come from here: what a task makes may never be committed.
+        What a process wants to remember must come from here: what a task changes may never be committed.
         """
         return self._unit.stored(self._key(model, id, parent))  # type: ignore[no-any-return]
 

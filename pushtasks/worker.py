@@ -1,4 +1,4 @@
-"""What a worker process shares between its request threads: it takes deliveries, and settles each."""
+"""What a worker process shares between its request threads: it takes deliveries, and decides each."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Worker:
             self.database.unit_of_work(body)
 
     def close(self) -> None:
-        """Refuse what comes from now on; finish what was taken in."""
+        """Refuse deliveries from now on; finish those that were accepted."""
         for line in self._lines.values():
             line.committer.close()
 

@@ -70,7 +70,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts_of(tree: Path) -> dict[str, str]:
-    """The fork's own files: not what it keeps as it is, nor what tells of the past."""
+    """The fork's own files: not what it keeps as it is, nor what describes the past."""
     kept = ("localcloud/", "pushtasks/", "deploy/rename.py", "CHANGELOG.md", ".venv", ".git/")
     names = [str(path.relative_to(tree)) for path in tree.rglob("*") if ".venv" not in path.parts]
     return {

@@ -85,7 +85,7 @@ def shared_cloud(
     subprocess.run([sys.executable, *install], check=True)
     own = {
         "PATH": f"{environment / 'bin'}{os.pathsep}{os.defpath}",
-        # Nothing of this checkout may be found by accident, and logs shall be as in the cloud.
+        # Nothing of this checkout may be found by accident, and logs must look as in the cloud.
         "PYTHONPATH": "",
         "PYTHONDONTWRITEBYTECODE": "1",
         "COUNTER_LOG_FORMAT": "json",

@@ -80,7 +80,7 @@ class UpdateCounterHandler(TaskHandler):
         )
 
     def _reason(self, name: str) -> str:
-        """Why a task was not applied, as it was kept; empty if that can't be read."""
+        """Why a task was not applied, as it was recorded; empty if that can't be read."""
         try:
             with self.worker.database.context():
                 kept = kept_tasks.find(self.worker.database, task_id(self.task, name))
@@ -96,7 +96,7 @@ class UpdateCounterHandler(TaskHandler):
 
 
 def _typed(environ: WSGIEnvironment, body: bytes) -> dict[str, str]:
-    """The form's fields as they were sent, to be shown again; empty where they can't be read."""
+    """The form's fields as they were sent, to be shown again; empty if they can't be read."""
     try:
         sent = fields_of("", environ[task_requests.CONTENT_TYPE], body)
     except Rejected:

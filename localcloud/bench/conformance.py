@@ -2,9 +2,9 @@
 
 Once over gRPC, once with gRPC off, when the library speaks protobuf over HTTP/1.1.
 
-They come with the library's source release, which pip downloads into `.conformance/`; nothing of theirs is
-kept in the repository. Their data is loaded by their own script, anew for each of the two parameters by which
-every test runs: in an emulator the tests of one parameter delete the default namespace when they are through.
+They come with the library's source release, which pip downloads into `.conformance/`; the repository keeps no
+copy. Every test runs with two parameters, and their own script loads the data again for each: in an emulator,
+the tests of one parameter delete the default namespace at the end.
 """
 
 from __future__ import annotations

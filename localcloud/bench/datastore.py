@@ -3,8 +3,8 @@
 Each measurement is repeated, the servers taking turns, and the median counts. The emulators are measured if
 the Cloud SDK has them installed; `--seconds` sets the length of a measurement, `--rounds` how many there are.
 The floors are those that the project promises on a quiet machine with two cores. The peer that does nothing
-shows what the client and gRPC leave to be reached: it gave 272, 442, 132 and 2,877 where the floors were set.
-Of it and of ours the processor time per unit of work is told: other work on the machine changes that least.
+shows the most that the client and gRPC allow: it reached 272, 442, 132 and 2,877 where the floors were set.
+For it and for ours, processor time per unit of work is printed: other work on the machine changes that least.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Measure:
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and its process if its processor time shall be told."""
+    """Where it listens, and its process if its processor time is to be measured."""
 
     address: str
     pid: int | None = None
 
     def cpu_seconds(self) -> float:
-        """What it has used since its start; 0 if that shall not be told."""
+        """What it has used since its start; 0 if that is not measured."""
         if self.pid is None:
             return 0.0
         times = psutil.Process(self.pid).cpu_times()
@@ -128,7 +128,7 @@ def compare(servers: dict[str, Server], some: list[Measure], rounds: int) -> Non
 
 
 def alone(server: DatastoreProcess, entities: int) -> None:
-    """Queries and memory of ours, with many entities."""
+    """Our queries and memory, with many entities."""
     work = Work(server.address)
     work.load(entities)
     for measure in queries():

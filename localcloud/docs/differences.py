@@ -1,6 +1,6 @@
 """Writes differences.md from localcloud's comments that begin with `We differ:` or `Real service:`.
 
-The code is where a difference is decided, so that is where it is said; the page only collects. A test fails
+A difference is decided in the code, so it is described in the code; the page only collects. A test fails
 when it has fallen behind: `make docs` mends it.
 """
 

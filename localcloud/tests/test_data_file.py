@@ -1,4 +1,4 @@
-"""A data file that is gone, emptied, damaged or without its log is told, and never taken for a new one."""
+"""A data file that is gone, emptied, damaged or without its log is named, and never taken for a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of another site reaches no HTTP port of ours, whatever name it uses; programs do, as before."""
+"""A page of another site reaches none of our HTTP ports, whatever name it uses; programs do, as before."""
 
 from __future__ import annotations
 

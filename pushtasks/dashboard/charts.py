@@ -1,7 +1,7 @@
 """Bar charts as inline SVG: no script, no inline style, colours by class.
 
-All lengths are shares of the room that a chart gets, so that it stretches and its text does not. It is named
-and described for those who don't see it, and its page gives the same numbers as a table.
+All lengths are percentages, so that the chart stretches and its text does not. It has a name
+and a description for screen readers, and its page gives the same numbers as a table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pushtasks.web.figures import whole
 
 _GRID_LINES = 4
 _MOST_CUT = 3
-"""Bars that may be cut for the others' sake; with more of them there is no calm to be seen."""
+"""The most bars that may be cut to keep the others visible; more of them are no outliers."""
 _CUT_ABOVE = 3
 """A bar is cut if it is this many times as high as all that are not."""
 
@@ -52,7 +52,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart, with the number that its top stands for."""
+    """A drawn chart, with the number at its top."""
 
     svg: Markup
     top: int
@@ -62,7 +62,7 @@ class Chart:
 
     @property
     def scale(self) -> list[int]:
-        """What its lines stand for, from the top down to 0."""
+        """The numbers at its lines, from the top down to 0."""
         return [self.top * index // _GRID_LINES for index in range(_GRID_LINES, -1, -1)]
 
 

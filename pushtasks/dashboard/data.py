@@ -54,7 +54,7 @@ class BacklogHandler(AdminReadHandler):
 
 
 class SampleHandler(AdminReadHandler):
-    """GET /admin/sample: what cron.yaml asks for each minute, so that the backlog is sampled all the time."""
+    """GET /admin/sample: what cron.yaml requests each minute, so that the backlog is sampled all the time."""
 
     def _let_in(self) -> None:
         # App Engine removes this header from requests that come from outside.

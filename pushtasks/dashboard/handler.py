@@ -1,4 +1,4 @@
-"""What every page under /admin keeps: administrators only, changes by POST from our own pages only."""
+"""What every page under /admin ensures: administrators only, and changes only by POST from our own pages."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class AdminHandler(Handler):
         )
 
     def done(self, action: str, target: str, count: int, result: str) -> None:
-        """Add what was done to the trail, and send the browser back to a page that tells of it."""
+        """Add what was done to the trail, and send the browser back to a page that reports it."""
         who = self.caller.email
         log.info("Admin action: %s", action, extra=about(who=who, target=target, count=count, result=result))
         back = self.field("back") if "back" in self.form else "/admin"
@@ -86,7 +86,7 @@ class AdminHandler(Handler):
             self.see_other(f"{path}?{'&'.join([*kept, f'did={entry}'])}#did")
 
     def _did(self) -> Action | None:
-        """What this browser's last form did, as the trail tells it."""
+        """What this browser's last form did, from the trail."""
         entry = self.query("did")
         try:
             return admin_actions.find(self.service.database, entry) if entry else None

@@ -1,4 +1,4 @@
-"""Line charts and sparklines as inline SVG, for figures that are no counts: shares, ratios, latencies."""
+"""Line charts and sparklines as inline SVG, for figures that are not counts: shares, ratios, latencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from pushtasks.dashboard.charts import Chart, Mark, drawn, grid, hint_of, mark_shape, reach
 
 Line = tuple[str, Sequence[float | None]]
-"""A class, and a height for each period from 0 (ground) to 1 (top); None where there is nothing to tell."""
+"""A class, and a height for each period from 0 (ground) to 1 (top); None where there is no value."""
 
 
 def lines(

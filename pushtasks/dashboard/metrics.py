@@ -24,7 +24,7 @@ class MetricsHandler(AdminReadHandler):
 
 
 def metrics(overview: Overview) -> str:
-    """What could be read; `pushtasks_up` says of each source whether it could."""
+    """What could be read; `pushtasks_up` tells, for each source, whether it could."""
     sources = {"datastore": overview.statistics, "queues": overview.queues}
     up: list[Sample] = [({"source": name}, float(found is not None)) for name, found in sources.items()]
     levels: list[Sample] = [

@@ -1,4 +1,4 @@
-"""The dashboard's first screen: whether every task gets applied, and what needs a hand."""
+"""The dashboard's first screen: whether every task gets applied, and what needs attention."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class OverviewHandler(OverviewReader):
 
 
 def address(path: str, query: Mapping[str, str]) -> str:
-    """`path` with what of `query` says something."""
+    """`path` with the values of `query` that aren't empty."""
     said = urlencode({name: value for name, value in query.items() if value})
     return f"{path}?{said}" if said else path
 
@@ -144,7 +144,7 @@ def draw_minutes(minutes: list[tuple[int, Tally]], marks: Iterable[Moment] = ())
 
 
 def marks_at(marks: Iterable[Moment], starts: datetime, period_s: int, periods: int) -> list[Mark]:
-    """What a chart of so many periods marks, at its place."""
+    """The labels below a chart of that many periods, each with its position."""
     return [
         Mark(mark.kind, place, f"{minute_utc(mark.at)}: {mark.label}", mark.at)
         for mark in marks
@@ -203,7 +203,7 @@ def draw_latency(tally: Tally) -> Drawn:
 
 
 def percentiles(tally: Tally) -> list[tuple[int, float]]:
-    """Percentiles of the latency in milliseconds; none if there are too few samples to speak of them."""
+    """Percentiles of the latency in milliseconds; none if there are too few samples."""
     if tally.latency_samples < FEWEST_SAMPLES:
         return []
     found = [(percent, tally.latency_percentile_ms(percent)) for percent in PERCENTILES]

@@ -58,7 +58,7 @@ def _filter_of(read: Callable[[str], str], cutoff: datetime | None = None) -> Re
 
 
 def _fields(wanted: RetryFilter) -> dict[str, str]:
-    """What of a filter says something, as addresses and forms have it."""
+    """The parts of a filter that aren't empty, as addresses and forms have them."""
     fields = {"answer": wanted.answer, "task": wanted.task, "queue": wanted.queue, "text": wanted.text}
     return {name: value for name, value in fields.items() if value}
 
@@ -76,13 +76,13 @@ class RetryingHandler(_RetryingPages, AdminReadHandler):
 
 class _TaskHandler(AdminHandler):
     def task_of(self, queue: str, name: str) -> tuple[str, str]:
-        """Queue and task of the address. Raises Problem or Rejected for what is none."""
+        """The queue and task that the address names. Raises Problem or Rejected if it names neither."""
         if queue not in self.service.control.names:
             raise Problem(404, f"There is no queue {queue!r} here.", field="queue", value=queue)
         return queue, parse_task_name(name)
 
     def run(self, queue: str, name: str) -> tuple[int, str]:
-        """How many were run (0 or 1), and what became of it."""
+        """How many were run (0 or 1), and the result in words."""
         found = self.service.control.run(queue, name)
         return int(found), "tried" if found else "not there any more: applied, or deleted before"
 
@@ -99,7 +99,7 @@ class _TaskHandler(AdminHandler):
         )
 
     def change_all(self, action: str, tasks: Sequence[PendingTask]) -> RetrySummary:
-        """What an action does to many. Raises Rejected for an action that is none."""
+        """Do `action` to many tasks. Raises Rejected if there is no such action."""
         actions: RetryActions = self.service.retries
         _check(action)
         summary = actions.run(tasks) if action == RUN else actions.delete(tasks, self.caller.email)

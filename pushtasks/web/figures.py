@@ -18,7 +18,7 @@ def whole(value: int | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """0.9987 as 99.87 %; never rounded up to a 100 % that it isn't."""
+    """0.9987 as 99.87 %; never rounded up to 100 %."""
     if share is None:
         return NONE
     shown = min(share * 100, 99.99) if share < 1 else share * 100

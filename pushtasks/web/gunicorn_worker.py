@@ -1,10 +1,10 @@
-"""A gunicorn worker whose threads take requests themselves, instead of having each one handed over.
+"""A gunicorn worker whose threads take requests themselves, instead of being handed each one.
 
 gunicorn's own threaded worker passes every request from its main thread to a thread and back: a future, three
 locks, a pipe and four changes of the poller, which is more than half of the processor time of a small request
 (docs/performance.md). Here all threads wait on one epoll, and the one that gets a connection reads the
 request, answers it, and lets the connection wait again. The main thread accepts connections, closes those
-that are idle for too long, and sees to the end; reading, parsing and answering are gunicorn's own.
+that have been idle for too long, and handles the shutdown; reading, parsing and answering are gunicorn's own.
 
 A system without epoll (macOS) gets gunicorn's worker. `--worker-class gthread` gets it anywhere.
 """
@@ -39,7 +39,7 @@ class _SharedPollWorker(ThreadWorker):
         self._stop_reading, self._stop_writing = os.pipe()
 
     def accept(self, listener: Any) -> None:
-        """Take in a connection; its request is for whichever thread is free."""
+        """Accept a connection; any free thread takes its request."""
         try:
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -52,7 +52,7 @@ class _SharedPollWorker(ThreadWorker):
         self._requests.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
 
     def run(self) -> None:
-        """Serve until told to stop; then finish what has been taken in."""
+        """Serve until told to stop; then finish what has been accepted."""
         self.poller.register(self.method_queue.fileno(), select.EPOLLIN, self.method_queue.run_callbacks)
         # Not one-shot: once it is closed, every thread sees it.
         self._requests.register(self._stop_reading, select.EPOLLIN)
@@ -77,12 +77,12 @@ class _SharedPollWorker(ThreadWorker):
             listener.close()
 
     def _finish(self) -> None:
-        """Wait for requests under way, and a moment for those that clients are sending, until it is time."""
+        """Wait for requests under way, and briefly for those that clients are sending."""
         now = time.monotonic()
         linger_until, end = now + STOP_KEEPALIVE_LINGER, now + self.cfg.graceful_timeout
         while self._open and (now := time.monotonic()) < end:
             self.notify()
-            # A thread that is through with a connection wakes us.
+            # A thread that is done with a connection wakes us.
             self.wait_for_and_dispatch_events(timeout=min(_LOOK_EVERY_S, max(0.01, linger_until - now)))
             now = time.monotonic()
             self._close_idle(now if now < linger_until else float("inf"))
@@ -97,7 +97,7 @@ class _SharedPollWorker(ThreadWorker):
                 self._close(connection)
 
     def _serve(self) -> None:
-        """One thread: a request after the other, of whichever connection."""
+        """One thread: one request after another, from any connection."""
         while True:
             for descriptor, _ in self._requests.poll(maxevents=1):
                 if descriptor == self._stop_reading:
@@ -109,7 +109,7 @@ class _SharedPollWorker(ThreadWorker):
     def _serve_connection(self, descriptor: int, connection: Any) -> None:
         try:
             keeps = self.handle(connection)
-            # What came behind a request has been read with it: no poller would tell of it.
+            # Bytes that followed a request were read together with it: no poller would report them.
             while keeps is True and connection.parser.unreader.buf.getvalue():
                 keeps = self.handle(connection)
             if keeps:

@@ -114,7 +114,7 @@ class Handler(webapp2.RequestHandler):
         self._answer(status, content_type, text.encode())
 
     def see_other(self, path: str) -> None:
-        """Send the browser to a page of ours, by GET."""
+        """Send the browser to one of our pages, by GET."""
         self.response.headers["Location"] = path
         self._answer(303, "text/plain; charset=utf-8", b"")
 

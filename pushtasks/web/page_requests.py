@@ -1,9 +1,9 @@
 """Requests on their way in and answers on their way out, around webapp2.
 
 webapp2 answers some requests with a 500 (a path with %ff, a query that is not UTF-8): they are answered here,
-with what was wrong. It never sees the Content-Type, whose charset it would look up; handlers judge that.
-Bodies are read here, up to the limit. Every answer gets the security headers here, so that none can be
-forgotten.
+with an error that says what was wrong. It never sees the Content-Type, whose charset it would look up;
+handlers judge that. Bodies are read here, up to the limit. Every answer gets the security headers here, so
+that none can be forgotten.
 """
 
 from __future__ import annotations

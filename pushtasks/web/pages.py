@@ -1,4 +1,4 @@
-"""Pages from templates: the application's own first, then the dashboard's, then those that both build on."""
+"""Pages from templates: the application's own first, then the dashboard's, then those that both extend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An enqueuing service as a web application: its pages and API, the dashboard, where its tasks are."""
+"""An enqueuing service as a web application: its pages and API, the dashboard, and the state of its tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Routes = Sequence[tuple[str, type[Handler]] | webapp2.BaseRoute]
 
 
 class _Response(webapp2.Response):
-    """WebOb would make each Location absolute, at a tenth of an answer's time, and call this host's http."""
+    """WebOb would make each Location absolute, as http, and take a tenth of an answer's time for it."""
 
     def _abs_headerlist(self, environ: WSGIEnvironment) -> list[tuple[str, str]]:  # noqa: ARG002 - WebOb's
         return list(self.headerlist)

@@ -1,4 +1,4 @@
-"""TaskHandler: answers a delivery with what came of it, so that the queue does the right thing next."""
+"""TaskHandler: answers a delivery with its outcome, so that the queue does the right thing next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class TaskHandler(webapp2.RequestHandler):
-    """POST: a delivery by the queue, answered once it is settled, or 503 or 500 to have it delivered again.
+    """POST: a delivery by the queue, answered once its outcome is recorded; 503 or 500 to get it again.
 
     One class serves every kind of task: the path says which. A kind that answers more than its deliveries,
     such as a form to run it by hand, has a subclass (`task_routes`).

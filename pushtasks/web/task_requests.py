@@ -1,7 +1,7 @@
 """Requests on their way in, before webapp2 sees them.
 
 webapp2 answers some requests with a 500 of its own (a query that is not UTF-8, an unknown charset, a path
-with %ff), which a queue would repeat for ever. So it gets to see the method and a sound path, no more; the
+with %ff), which a queue would repeat for ever. So it sees only the method and a valid path; the
 query and the content type travel beside, untouched, and the task's handler judges them.
 """
 
@@ -59,7 +59,7 @@ def headers_of(environ: WSGIEnvironment) -> dict[str, str]:
 
 
 def body_of(environ: WSGIEnvironment) -> bytes:
-    """The request's body, as it came. Raises EOFError if its end is missing: half an amount is another."""
+    """The request's body, unchanged. Raises EOFError if its end is missing: half an amount is wrong."""
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isascii() and length.isdigit():

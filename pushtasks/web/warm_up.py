@@ -20,7 +20,7 @@ WARM_UP_PATH = "/_ah/(?:warmup|start)"
 
 
 class WarmUpHandler(ReadHandler):
-    """GET /_ah/warmup and /_ah/start. What has to be repaired is said on the first line, with a 500."""
+    """GET /_ah/warmup and /_ah/start. If something must be fixed first: a 500 whose first line says what."""
 
     def get(self) -> None:
         templates = threading.Thread(target=pages.load_all)

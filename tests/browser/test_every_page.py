@@ -135,4 +135,4 @@ def test_a_new_version_of_the_pages_brings_its_own_style_and_script(cloud: Local
         assert [name for name, _ in found] == ["pushtasks/style.css", *own, "pushtasks/live.js"], address
         versions |= {version for _, version in found}
 
-    assert len(versions) == 1, "GAE_VERSION, which App Engine sets anew with each deployment"
+    assert len(versions) == 1, "GAE_VERSION, which App Engine changes with each deployment"

@@ -50,7 +50,7 @@ def reject(environ: dict[str, str], database: Database) -> Reject:
 
 
 def _told(default: DefaultClient, answer: Answer) -> str:
-    """What the page says of what was just done."""
+    """What the page says about the last action."""
     assert answer.status == 303
     page = default.admin(answer.headers["Location"].partition("#")[0]).text
     found = re.search(r'id="did"[^>]*>(.*?)</p>', page, re.S)

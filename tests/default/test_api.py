@@ -1,4 +1,4 @@
-"""The JSON API: what it takes, what it answers, what it says of mistakes."""
+"""The JSON API: what it takes, what it answers, what it says about mistakes."""
 
 from __future__ import annotations
 

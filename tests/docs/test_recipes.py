@@ -72,7 +72,7 @@ def typed(blocks: list[Block]) -> dict[str, Any]:
     for mark in ("imports", "kinds", "test"):
         for block in blocks:
             if block.mark == mark:
-                exec(compile(block.text, "page", "exec"), found)  # noqa: S102 - a page of ours
+                exec(compile(block.text, "page", "exec"), found)  # noqa: S102 - one of our pages
     return found
 
 

@@ -22,7 +22,7 @@ PATIENCE_S = 150.0
 
 
 class Stack:
-    """A running local cloud, increments sent to it, and what it says came of them."""
+    """A running local cloud, increments sent to it, and what it says about them."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud

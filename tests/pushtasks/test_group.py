@@ -75,7 +75,7 @@ def committer(store: Store, most: int = 8, seed: int = 1) -> GroupCommitter[Deli
 def deliver_all(
     commits: GroupCommitter[Delivery, Outcome], deliveries: Sequence[Delivery]
 ) -> dict[Delivery, Outcome | BaseException]:
-    """What each delivery came to, each made in a thread of its own."""
+    """The outcome of each delivery, each made in its own thread."""
     results: dict[Delivery, Outcome | BaseException] = {}
 
     def deliver(delivery: Delivery) -> None:
@@ -99,7 +99,7 @@ def held_until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         tick.wait(0.01)
-    raise AssertionError("it never came to that")
+    raise AssertionError("that never happened")
 
 
 def held_back(store: Store, waiting: int, commits: GroupCommitter[Delivery, Outcome]) -> threading.Event:

@@ -66,7 +66,7 @@ class SellSeatAlone(SellSeat):
 
 
 class SellSeatHandler(TaskHandler):
-    """Answers more than deliveries: whoever looks is told what this is."""
+    """Answers more than deliveries: a visitor is told what this is."""
 
     def get(self) -> None:
         self.answer(200, f"{self.task} sells seats.")
@@ -87,7 +87,7 @@ def worker(database: Database) -> Worker:
 
 @pytest.fixture
 def sell(worker: Worker, kind: type[SellSeat]) -> Sell:
-    """`sell(seat, buyer)`: what the delivery of a task came to, whose name is its buyer."""
+    """`sell(seat, buyer)`: the outcome of delivering the task that is named after the buyer."""
 
     def deliver(seat: str, buyer: str) -> Outcome:
         return worker.deliver(kind.name, Delivery(name=buyer, queue="sales", body=seat.encode()))

@@ -1,6 +1,6 @@
 """A local App Engine, Cloud Tasks and Datastore: the real wire protocols, from Python packages alone.
 
-Knows nothing of the application it runs: like App Engine, it reads app.yaml, queue.yaml and their kin.
+Knows nothing of the application it runs: like App Engine, it reads app.yaml, queue.yaml and the others.
 """
 
 import sys

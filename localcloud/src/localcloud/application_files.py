@@ -1,4 +1,4 @@
-"""Which files describe the application, where a folder is named, or nothing."""
+"""Which files describe the application, if the command line names a folder or nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SERVICE = re.compile(r"^[\"']?(?:service|module)[\"']?\s*:\s*[\"']?([\w-]+)", r
 
 
 class NoApplicationError(Exception):
-    """The folder does not say which files to take. The text is one line."""
+    """It isn't clear which files of the folder to take. The text is one line."""
 
 
 def application_files(named: Iterable[Path]) -> list[Path]:
@@ -25,7 +25,7 @@ def application_files(named: Iterable[Path]) -> list[Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """app.yaml first, then the other services, then queue.yaml and its kin. Subfolders are not searched."""
+    """app.yaml first, then the other services, then queue.yaml and the rest. Subfolders are not searched."""
     by_service: dict[str, list[Path]] = {}
     others: list[Path] = []
     for file in sorted(folder.iterdir()):

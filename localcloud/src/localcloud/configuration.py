@@ -1,7 +1,7 @@
-"""The application as its YAML files describe it: app.yaml and its kin, read by Google's own parsers.
+"""The application as its YAML files describe it: app.yaml and the others, read by Google's own parsers.
 
 What Google's parsers accept is accepted; what they refuse becomes one line that names file, line and key.
-queue.yaml, cron.yaml and index.yaml are only told apart here: the processes that use them read them.
+queue.yaml, cron.yaml and index.yaml are only recognised here: the processes that use them read them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Service:
     name: str
     file: Path
     routes: routing.ServiceRoutes
-    # Empty: none is written, and the runtime's own is not known here.
+    # Empty: none is given, and the runtime's own is not known here.
     # We differ: on App Engine other languages than Python start something by themselves, too.
     entrypoint: str
     runtime: str = "python313"
@@ -51,7 +51,7 @@ class Service:
     # Real service: automatic scaling with `inbound_services: [warmup]` gets GET /_ah/warmup, basic and manual
     # scaling GET /_ah/start.
     # We differ: nothing scales. Each service has one instance (or what --instances says) from start to end,
-    # whatever app.yaml says of scaling; memory, and the length of a visitor's request, are not limited.
+    # whatever app.yaml says about scaling; memory, and the length of a visitor's request, are not limited.
     first_request: str | None = None
     # `env: flex`.
     # We differ: the flexible environment is not provided; such a service is run as in the standard one.
@@ -177,7 +177,7 @@ def load_dispatch(file: Path) -> list[routing.DispatchRule]:
 
 
 def _kind_of(file: Path) -> str:
-    """By name where the name is App Engine's own, else by the first key that tells."""
+    """By its name if that is one of App Engine's, else by the first key that gives it away."""
     if file.suffix in (".yaml", ".yml") and file.stem in OTHER_FILES:
         _read(file)
         return file.stem
@@ -236,7 +236,7 @@ def _place(file: Path, text: str, line: int, problem: str) -> str:
     if unknown:
         problem = f"unknown key {unknown.group(1)!r}{_suggestion(unknown.group(1))}"
     named = unknown or _KEY_IN_MESSAGE.search(problem)
-    # Google's parsers point at the event after the key; a block's end lies below what it speaks of.
+    # Google's parsers point at the event after the key; a block's end lies below the line that it is about.
     line = min(line, max(len(lines) - 1, 0))
     while line > 0 and not lines[line].strip():
         line -= 1

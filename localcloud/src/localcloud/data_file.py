@@ -1,6 +1,6 @@
 """A store's SQLite file: claimed by one server, private to its user, and missed when it is gone.
 
-SQLite makes a missing file without a word, and takes a file without its write-ahead log (FILE-wal) as it is.
+SQLite silently creates a missing file, and takes a file without its write-ahead log (FILE-wal) as it is.
 So a store that has been used leaves a mark beside its file, NAME.used, whose first word says how it was left:
 
 - `closed`: the log was put into the file; it isn't needed, and SQLite has removed it.
@@ -29,7 +29,7 @@ from google.protobuf.message import DecodeError
 
 _CLOSED, _IN_USE, _DAMAGED, _REPLACED = "closed", "in-use", "damaged", "replaced"
 _FILE_MAGIC = b"SQLite format 3\0"
-# The fourth byte tells the byte order of its checksums.
+# The fourth byte is the byte order of its checksums.
 _LOG_MAGIC = b"\x37\x7f\x06"
 _FOR_OTHERS = 0o077
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -51,7 +51,7 @@ class DataFileError(sqlite3.DatabaseError):
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A file that must stay what it is: which one it is, and how it begins."""
+    """A file that must not be replaced: its identity, and how it begins."""
 
     path: Path
     descriptor: int
@@ -62,7 +62,7 @@ class _Watched:
 class DataFile:
     """The file at `path`, kept from other servers until `release`.
 
-    `on_lost` is told, in one line, when the file turns out to be gone or damaged while it is in use.
+    `on_lost` is called, with one line, when the file turns out to be gone or damaged while it is in use.
     """
 
     def __init__(self, path: Path, on_lost: Callable[[str], None] = lambda _: None) -> None:
@@ -72,7 +72,7 @@ class DataFile:
         self._mark = path.with_suffix(".used")
         self._on_lost = on_lost
         self._watched: tuple[_Watched, ...] = ()
-        # Has nothing been missed so far?
+        # Is nothing missing so far?
         self._is_whole = False
         # Closing any descriptor of the file gives up SQLite's locks on it, so this one stays open to the end.
         self._descriptor = -1
@@ -116,9 +116,9 @@ class DataFile:
                 raise lost
 
     def blame(self, error: Exception, is_sound: Callable[[], bool]) -> DataFileError | None:
-        """What an error tells of the file: that it is lost, or None. If it is lost, `on_lost` is told.
+        """The error to report if `error` means that the file is lost, else None. Calls `on_lost` if it is.
 
-        Of an error that nobody foresaw, a malformed file may be the cause: `is_sound` is asked.
+        A malformed file may cause errors that nobody foresaw: then `is_sound` is asked.
         """
         lost = self.find_damage(error)
         if lost is None and not isinstance(error, sqlite3.Error) and not is_sound():
@@ -128,7 +128,7 @@ class DataFile:
         return lost
 
     def find_damage(self, error: Exception) -> DataFileError | None:
-        """What the error alone tells of the file: that it is damaged, or None."""
+        """The error to report if `error` itself means that the file is damaged, else None."""
         if isinstance(error, DataFileError):
             return error
         is_damaged = isinstance(error, sqlite3.Error) and _code(error) in _DAMAGE
@@ -262,7 +262,7 @@ class DataFile:
         self._state = state
 
     def _try_mark(self, state: str) -> None:
-        """For news that must be told even where it can't be written."""
+        """For news that must get out even if it can't be written."""
         with contextlib.suppress(OSError, DataFileError):
             self._set_mark(state)
 
@@ -306,7 +306,7 @@ def _begins_with(path: Path, magic: bytes) -> bool:
 
 
 def _make_private(path: Path) -> None:
-    """Take away what others may do with it. SQLite's own files have the modes of the database."""
+    """Take other users' rights to it away. SQLite's own files have the modes of the database."""
     with contextlib.suppress(OSError):
         mode = path.stat().st_mode
         if mode & _FOR_OTHERS:

@@ -1,4 +1,4 @@
-"""Entrypoints that name a port of their own, where App Engine's programs listen on the one in PORT."""
+"""Entrypoints that name their own port, although programs on App Engine listen on the one in PORT."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIXED = re.compile(
 
 
 def fixed_port(entrypoint: str) -> int | None:
-    """The port that `entrypoint` names, if it does not use PORT; None if none can be told."""
+    """The port that `entrypoint` names, if it does not use PORT; None if it isn't recognised."""
     found = None if "PORT" in entrypoint else _FIXED.search(entrypoint)
     return int(found[1]) if found else None
 

@@ -29,7 +29,7 @@ class Body(enum.Enum):
 
     ANY = enum.auto()  # nothing, or whatever it likes: POST /reset
     API = enum.auto()  # JSON or protobuf: no page can send these types elsewhere without asking first
-    FORM = enum.auto()  # a form of a page of ours: always with its Origin
+    FORM = enum.auto()  # a form on one of our pages: always with its Origin
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ def merge_includes(info: Any, file: Path, load: Callable[[Path], Any]) -> list[P
 
     Real service: the includes' handlers come before those of app.yaml, unless they say `position: tail`; a
     file is read once, even if several include it (gcloud app deploy).
-    We differ: `builtins:`, which Python 3 has none of, is ignored.
+    We differ: `builtins:`, which Python 3 doesn't have, is ignored.
     """
     if not info.includes:
         return []

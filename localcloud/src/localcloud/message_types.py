@@ -17,7 +17,7 @@ from contextlib import contextmanager
 def without_clients(*packages: str) -> Iterator[None]:
     """In the block these packages' modules can be imported without what their `__init__` imports.
 
-    Afterwards importing such a package itself works as ever, and finds the same message types.
+    Afterwards importing such a package itself works as usual, and finds the same message types.
     """
     skipped = [name for name in packages if name not in sys.modules]
     for name in skipped:

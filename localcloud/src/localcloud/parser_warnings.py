@@ -1,4 +1,4 @@
-"""Google's parsers stand on ruamel.yaml, which warns in many lines of what App Engine accepts."""
+"""Google's parsers use ruamel.yaml, which warns at length about what App Engine accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def no_parser_warnings() -> Iterator[None]:
-    """Inside, nothing is warned of: a value like 1e3 is no mistake of the user's."""
+    """No warnings inside: a value like 1e3 is not the user's mistake."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

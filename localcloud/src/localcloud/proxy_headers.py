@@ -1,4 +1,4 @@
-"""Headers that a web server or framework takes for the word of the proxy before it.
+"""Headers that a web server or framework believes, because a proxy in front of it normally sets them.
 
 On App Engine that proxy is Google's front end, so a client's own must not get through: gunicorn would read
 the scheme from X-Forwarded-SSL, and PATH_INFO from SCRIPT_NAME, which walks around `login: admin`.

@@ -62,7 +62,7 @@ class Malformed(Exception):
 
 
 def form_of(content_type: str) -> Form:
-    """The form of a request's body, by its Content-Type; none means JSON. Raises Malformed."""
+    """The form of a request's body, by its Content-Type; without one, JSON. Raises Malformed."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _PROTOBUF_TYPES:
         return Form.PROTOBUF

@@ -1,4 +1,4 @@
-"""No answer tells of what is not on disk: SQLite's commit is held, made to fail, and cut off by SIGKILL."""
+"""No answer reveals what is not on disk: SQLite's commit is held, made to fail, and cut off by SIGKILL."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def questions(draw: st.DrawFn) -> model.Asked:
 
 
 def _expanded(filters: list[list[Any]]) -> list[tuple[Any, ...]]:
-    """With each IN as so many alternatives, as it is defined."""
+    """With each IN written as its alternatives, by its definition."""
     result: list[tuple[Any, ...]] = []
     for conditions in filters:
         some: list[tuple[Any, ...]] = [()]

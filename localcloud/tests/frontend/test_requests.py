@@ -1,4 +1,4 @@
-"""What reaches a service: the client's request written anew, and only what the client may say."""
+"""What reaches a service: the client's request, rewritten, with only what the client may say."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(folder: Path) -> Iterator[Callable[..., Run]]:
-    """Run the command; Datastore and Cloud Tasks are said to be elsewhere, so that none is started."""
+    """Run the command; Datastore and Cloud Tasks are configured elsewhere, so that neither is started."""
     with ExitStack() as running:
 
         def start(*arguments: str, **environ: str) -> Run:

@@ -150,7 +150,7 @@ def test_what_dies_on_a_full_disk_is_looked_after(run: Start, mark: str, label: 
     os.kill(old, signal.SIGKILL)
     wait_until(lambda: not alive([old]), f"the end of {label}")
     wait_until(lambda: answers(running), "an answer while the disk is full", PATIENCE_SECONDS)
-    # Whatever the supervisor would write down meanwhile is refused.
+    # Whatever the supervisor would write in the meantime is refused.
     assert running.state["processes"][label]["pid"] == old
     disk.free()
     freed = time.monotonic()

@@ -1,4 +1,4 @@
-"""What of a runtime is not as on App Engine is said in one line."""
+"""One line names what of a runtime differs from App Engine."""
 
 from __future__ import annotations
 

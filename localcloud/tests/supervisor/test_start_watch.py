@@ -26,7 +26,7 @@ from tests.supervisor.conftest import Run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who listens where")
 
-# Listens on the port that it is told by its argument, whatever PORT says.
+# Listens on the port that its argument names, whatever PORT says.
 ELSEWHERE = """\
 import http.server, sys
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)

@@ -1,4 +1,4 @@
-"""A task handler that remembers what it was sent, and the real client library on a server of ours."""
+"""A task handler that remembers what it was sent, and the real client library with our server."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ HEAD_BYTES = 65536
 
 
 class BadTarget:
-    """Accepts connections, reads a request from each, and does with it what it is told."""
+    """Accepts connections, reads a request from each, and handles it as it is told."""
 
     def __init__(self, misbehave: Callable[[socket.socket], None]) -> None:
         self._misbehave = misbehave

@@ -1,4 +1,4 @@
-"""Nothing is told, dispatched or shown before it is on disk; what the disk refuses has not happened."""
+"""Nothing is answered, dispatched or shown before it is on disk; what the disk refuses has not happened."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_an_attempt_without_an_answer_ends_at_its_deadline() -> None:
     world.clock.advance(0.001)
     assert world.queue.in_flight == 0
     assert world.notes.outcomes == [Outcome(None, DEADLINE_REASON)]
-    # The answer, had it come, comes to nothing.
+    # A late answer would change nothing.
     world.clock.advance(100)
     assert len(world.notes.outcomes) == 1
 

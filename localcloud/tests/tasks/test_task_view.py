@@ -1,4 +1,4 @@
-"""How a task is told: the same as recorded from the real service (conformance tests of
+"""How a task is shown: the same as recorded from the real service (conformance tests of
 aertje/cloud-tasks-emulator), in both views, however often it is asked for."""
 
 from __future__ import annotations

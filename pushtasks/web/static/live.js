@@ -217,7 +217,7 @@ async function send(form, submitter) {
   schedule();
 }
 
-// Wherever on the page the button was, what came of it is seen.
+// Wherever on the page the button was, the result is in view.
 function showFeedback() {
   const notice = document.getElementById("did");
   if (!notice) return;

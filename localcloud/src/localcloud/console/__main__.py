@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         print(f"localcloud.console: --port {options.port}: {error.strerror}", file=sys.stderr)
         return 2
-    # Imported late: a mistake on the command line is told at once.
+    # Imported late: a mistake on the command line is reported at once.
     from localcloud.console.serving import ConsoleServer
     from localcloud.console.surroundings import Surroundings
 

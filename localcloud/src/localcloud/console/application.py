@@ -81,7 +81,7 @@ class Application:
         refusal = self._guard.refusal(request.method, request.headers.get, Body.FORM)
         header = request.headers.get
         if header("sec-fetch-site") == "cross-site" and header("sec-fetch-dest", "document") != "document":
-            # A link may lead here; another site's page may not make the console work without being seen.
+            # A link may lead here; another site's page must not make the console act without being seen.
             refusal = refusal or "Pages of other sites may link to this one, and load nothing from it."
         return None if refusal is None else _text(HTTPStatus.FORBIDDEN, refusal)
 

@@ -11,7 +11,7 @@ from localcloud.console.web import Request, Response, see_other
 
 
 def show(console: Console, request: Request) -> Response:
-    """All jobs; without a cron.yaml, how to get some."""
+    """All jobs; without a cron.yaml, how to add some."""
     address = console.around.tasks_http
     found: list[dict[str, Any]] = side_port(address, "GET", "/cron")["jobs"] if address else []
     return console.page("cron.html", jobs=found, done=request.query.get("done"))

@@ -176,7 +176,7 @@ def _table(results: Sequence[Stored], first: Iterable[str]) -> dict[str, Any]:
         }
         for each in results
     ]
-    # A column of nothing but numbers is set to the right, its head included.
+    # A column that has only numbers is aligned to the right, with its head.
     numbers = [
         name
         for place, name in enumerate(columns)

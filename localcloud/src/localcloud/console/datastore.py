@@ -29,7 +29,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a query's results. `cursor` begins the next one; empty: there is none."""
+    """A part of a query's results. `cursor` begins the next one; empty after the last."""
 
     results: Sequence[Stored]
     cursor: bytes

@@ -15,7 +15,7 @@ _PLAIN_NAN = struct.pack(">d", math.nan)
 
 
 def double_text(value: float) -> str:
-    """`1.5`, `-0.0`, `Infinity`, `NaN`; a NaN of other bits than usual tells them: `NaN:fff8000000000000`."""
+    """`1.5`, `-0.0`, `Infinity`, `NaN`; a NaN with unusual bits shows them: `NaN:fff8000000000000`."""
     if math.isnan(value):
         bits = struct.pack(">d", value)
         return "NaN" if bits == _PLAIN_NAN else f"NaN:{bits.hex()}"

@@ -28,7 +28,7 @@ class Row:
     is_removed: bool = False
     was: str = ""
     meaning: int = 0
-    # What went wrong with it, or what is stored by now.
+    # What is wrong with it, or what is stored now.
     note: str = ""
 
     @property
@@ -61,7 +61,7 @@ def rows_of(entity: Any) -> list[Row]:
     for name in sorted(entity.properties):
         value = entity.properties[name]
         typed = typed_text(value)
-        # Of an array the elements say it, each for itself.
+        # For an array, each element says it itself.
         is_indexed = typed.type == "array" or not value.exclude_from_indexes
         row = Row(name, typed.type, typed.text, is_indexed, meaning=value.meaning)
         rows.append(row.sealed())

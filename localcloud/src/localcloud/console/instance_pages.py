@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 3.0
 
 
 def show(console: Console, request: Request) -> Response:
-    """Services with their processes, then the local cloud's own."""
+    """Services with their processes, then the local cloud's own processes."""
     rows = processes(console)
     supervisor = console.around.state().get("pid")
     own = own_set_size(supervisor) if supervisor else 0

@@ -33,7 +33,7 @@ Token = tuple[str, str]
 
 
 def key_literal(key: Any, *, told: Any = None) -> str:
-    """The key with its whole partition, or without what the partition `told` says already.
+    """The key with its whole partition, or without what the partition `told` already says.
 
     We differ: GQL has no word for the database of a key; here it is DATABASE('...').
     """

@@ -68,7 +68,7 @@ def spellings(key: Any) -> list[tuple[str, str]]:
 
 
 def parse_key(text: str, where: Database) -> Any:
-    """The key that somebody pasted, in any spelling; what it doesn't say of its partition is `where`.
+    """The key that somebody pasted, in any spelling; what it leaves out of its partition comes from `where`.
 
     Raises Problem.
     """
@@ -82,7 +82,7 @@ def parse_key(text: str, where: Database) -> Any:
 
 
 def completed(key: Any, where: Database) -> Any:
-    """The key, with the project and database of `where` if it names none, and its namespace likewise."""
+    """The key, with the project and database of `where` if it names none, and its namespace, too."""
     partition = key.partition_id
     if not partition.project_id:
         partition.project_id = where.project

@@ -42,7 +42,7 @@ _SERIOUS += tuple(f" {letter}{next_}".encode() for letter in "WECF" for next_ in
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """What to show. Texts are parts of a line, in any case; an empty one doesn't matter."""
+    """What to show. Texts are parts of a line, in upper or lower case; an empty one matches all."""
 
     service: str = ""
     level: str = ""
@@ -98,7 +98,7 @@ def latest(log_folder: Path, wanted: LogFilter, most: int) -> list[Line]:
 
 
 def message_of(text: str) -> str:
-    """What a person reads of a line: of a JSON one its message, then what else it tells."""
+    """What to show of a line: of a JSON one its message, then its other fields."""
     if not text.startswith("{"):
         return text
     try:

@@ -1,4 +1,4 @@
-"""The page of logs, and the part of it that is asked for again while one follows."""
+"""The page of logs, and the part of it that is fetched again while somebody follows."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _MOST_ROWS = 10
 
 
 def show(console: Console, _: Request) -> Response:
-    """Each part by itself: a server that doesn't answer is told, and hides nothing of the others."""
+    """Each part by itself: a server that doesn't answer is reported, and the others are shown."""
     where = Database(console.around.project)
     return console.page(
         "overview.html",

@@ -36,7 +36,7 @@ TABS = (
 
 
 class Pages:
-    """Renders; `token` stands in every form, and only who has read a page of ours can know it."""
+    """Renders; `token` is in every form, and can be known only by reading one of our pages."""
 
     def __init__(self, token: str, project: str) -> None:
         self._environment = Environment(

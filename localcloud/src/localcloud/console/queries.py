@@ -70,7 +70,7 @@ class View:
             "property": [each.property for each in self.filters],
             "operator": [each.operator for each in self.filters],
             "type": [each.type for each in self.filters],
-            # An empty text is left out of a list by nobody, so that the four stay in step.
+            # Empty texts stay in the lists, so that the four stay in step.
             "value": [each.value for each in self.filters],
             "order": self.order,
         }

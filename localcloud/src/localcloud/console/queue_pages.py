@@ -43,7 +43,7 @@ def queue(console: Console, request: Request) -> Response:
 
 
 def change(console: Console, request: Request) -> Response:
-    """Pause a queue, or let it go on."""
+    """Pause a queue, or resume it."""
     name, action = request.form.get("name"), request.form.get("action")
     if action not in _DONE:
         raise Problem(f"The action {action!r} is unknown. Expected pause or resume.")

@@ -36,7 +36,7 @@ class Scanned:
 def test_of(name: str, operator: str, value: str) -> Test:
     """The test of an entity. Raises Problem.
 
-    A text is contained in whatever case; of values that are no strings, in their text.
+    CONTAINS ignores case; values that aren't strings are searched as text.
     """
     if operator == IS_MISSING:
         return lambda entity: name not in entity.properties

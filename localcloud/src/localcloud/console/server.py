@@ -50,7 +50,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A connection broke off, which is its client's business; anything else is worth a line."""
+        """A broken connection is the client's business; anything else is worth a line."""
         error = sys.exception()
         if not isinstance(error, OSError):
             print(f"localcloud.console: a connection failed: {error!r}", file=sys.stderr, flush=True)

@@ -53,7 +53,7 @@ class ConsoleServer:
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has asked for anything."""
+        """How long ago the last request came."""
         return time.monotonic() - self._application.last_asked
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class Surroundings:
     # None: somebody else's server, which has no such port.
     datastore_http: str | None = None
     tasks_http: str | None = None
-    # Where the supervisor reads what shall be done; None: nobody does.
+    # Where the supervisor reads orders; None: nobody does.
     orders: int | None = field(default=None, repr=False)
 
     @property

@@ -18,7 +18,7 @@ _PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """A part of a queue's tasks. `token` begins the next one; empty: there is none."""
+    """A part of a queue's tasks. `token` begins the next one; empty after the last."""
 
     tasks: Sequence[Any]
     token: str
@@ -32,7 +32,7 @@ class Tasks:
         self._side_address = side_address
 
     def queues(self, location: str) -> Sequence[Any]:
-        """The queues with their statistics, as v2beta3 tells them."""
+        """The queues with their statistics, as v2beta3 gives them."""
         request = m.BetaListQueuesRequest(parent=location, page_size=1000, read_mask={"paths": ["*"]})
         found: Sequence[Any] = self._calls.call(
             _BETA_SERVICE + "ListQueues", request, m.BetaListQueuesResponse

@@ -17,7 +17,7 @@ _TEXT = re.compile(
 def timestamp_text(timestamp: Any) -> str:
     """`2026-05-01T12:00:30.000001Z`, with 0, 3, 6 or 9 digits after the second.
 
-    Raises OverflowError outside of the years 1 to 9999.
+    Raises OverflowError outside the years 1 to 9999.
     """
     moment = _EPOCH + timedelta(seconds=timestamp.seconds)
     nanos = timestamp.nanos

@@ -1,7 +1,7 @@
 """Entities as lines of JSON, out and in: seed data that one can commit.
 
-A line is an entity with every type told. What it doesn't say of a project and a database is where it is
-imported to; so a file goes from one project to another.
+A line is an entity with the type of each value. A project and a database that it doesn't name are those that
+it is imported into, so a file can go from one project to another.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_lines(lines: Iterable[bytes], where: Database) -> list[Any]:
 def write(datastore: Datastore, entities: Sequence[Any]) -> None:
     """Write the entities, each in place of the one that has its key. Raises Problem.
 
-    Some of them may be written then; to write them again does no harm.
+    Some may have been written by then; writing them again does no harm.
     """
     databases: dict[tuple[str, str], list[Any]] = {}
     for entity in entities:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     project = (
         options.project or state.get("project") or os.environ.get("GOOGLE_CLOUD_PROJECT") or "local-project"
     )
-    # Imported late: a mistake on the command line is told at once.
+    # Imported late: a mistake on the command line is reported at once.
     from localcloud.console.errors import Problem
 
     try:

@@ -18,7 +18,7 @@ def export(console: Console, request: Request) -> Response:
     """What the list's address shows, all of it, as a file."""
     where, view = console.database(request.query), View.of(request.query)
     lines = export_lines(console.datastore, where, view.query(where), view.tests())
-    first = next(lines)  # what is refused is told as a page, not in the midst of a file
+    first = next(lines)  # a refusal is a page, not text in the middle of a file
     name = re.sub(r"[^\w.-]+", "-", view.kind or where.namespace or "entities", flags=re.ASCII)
 
     def pieces() -> Iterator[bytes]:

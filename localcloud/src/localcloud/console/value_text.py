@@ -1,7 +1,7 @@
 """A property's value as a type and a text that parses back to exactly the same value.
 
 The text is of the value alone. Whether it is indexed and its `meaning` are kept beside it. A value that its
-type's text can't tell exactly (a string with a carriage return, which no form of a browser returns) is told
+type's text can't tell exactly (a string with a carriage return, which no form of a browser returns) is given
 in another spelling: as a JSON string, and if need be as the protobuf message in base64.
 """
 
@@ -214,7 +214,7 @@ def type_name(value: Any) -> str:
 
 
 def guessed_value(text: str) -> Any:
-    """The value that a person means who types `text` without saying its type: a filter's, for example.
+    """The value that somebody means who types `text` without a type: a filter's, for example.
 
     Quotes make a string of anything; what is nothing else is a string as it stands.
     """

@@ -85,7 +85,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
 
 
 def _zone(name: str) -> ZoneInfo:
-    """The time zone as Google's parser knows it: pytz brings its data along, and the system may have none."""
+    """The time zone as Google's parser knows it: pytz has its own data, and the system may have none."""
     import pytz  # type: ignore[import-untyped]  # only where there are jobs
 
     with pytz.open_resource(name) as data:

@@ -13,7 +13,7 @@ class LastRuns:
     """The last run of each job, in `file`; None: in memory."""
 
     def __init__(self, file: Path | None, jobs: Sequence[Job], write_log: Callable[[str], None]) -> None:
-        """Only what belongs to `jobs` is kept. A file that can't be read counts as empty, and is said."""
+        """Only what belongs to `jobs` is kept. A file that can't be read counts as empty, and is logged."""
         self._file = file
         self._write_log = write_log
         self._runs: dict[str, LastRun] = {}
@@ -24,7 +24,7 @@ class LastRuns:
             stored = json.loads(file.read_text(encoding="utf-8"))
             self._runs = {key: LastRun.from_json(run) for key, run in stored.items() if key in wanted}
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            write_log(f"cron: {file} can't be read, so no job has run yet as far as is known: {error}")
+            write_log(f"cron: {file} can't be read, so all jobs count as never run: {error}")
 
     def of(self, job: Job) -> LastRun | None:
         return self._runs.get(_key(job))
@@ -43,5 +43,5 @@ class LastRuns:
 
 
 def _key(job: Job) -> str:
-    """What makes a job the same one after an edit of cron.yaml: all that decides what runs when."""
+    """What identifies a job after an edit of cron.yaml: everything that decides what runs when."""
     return json.dumps([job.url, job.target, job.schedule_text, job.timezone])

@@ -16,7 +16,7 @@ EVERY_DAY = frozenset(range(7))
 
 
 class Schedule(Protocol):
-    """Of a job's runs, each follows from the one before."""
+    """Each of a job's runs follows from the one before."""
 
     def after(self, moment: datetime) -> datetime:
         """The first run after `moment`. Both are in UTC."""

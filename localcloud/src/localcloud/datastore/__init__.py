@@ -13,7 +13,7 @@ __all__ = ["DatastoreServer"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that a mistake on the command line is told before gRPC has been loaded.
+    # Late, so that a mistake on the command line is reported before gRPC has been loaded.
     if name == "DatastoreServer":
         from localcloud.datastore.server import DatastoreServer
 

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     # gRPC's own complaint about a taken port would be a second one.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # Imported late: a mistake on the command line is told at once.
+    # Imported late: a mistake on the command line is reported at once.
     from localcloud.datastore.commits import Concurrency
     from localcloud.datastore.errors import BadStart
     from localcloud.datastore.server import DatastoreServer
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     except BadStart as error:
         print(f"localcloud.datastore: {error}", file=sys.stderr)
         return 2
-    # What has been loaded stays, and requests leave hardly any cycles: the collector need not look so often.
+    # What has been loaded stays, and requests leave hardly any cycles: garbage collection can be rare.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     http = f" http {server.http_address}" if server.http_address else ""

@@ -1,4 +1,4 @@
-"""One call of a method, whatever wire it came by: counted, and refused with a reason if it fails."""
+"""One call of a method, over gRPC or HTTP: counted, and refused with a reason if it fails."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Catalog:
         self.load()
 
     def load(self) -> None:
-        """Read everything anew, as at the start."""
+        """Read everything again, as at the start."""
         with self._mutex:
             self._partitions.clear()
             self._by_id.clear()

@@ -1,7 +1,7 @@
 """Query cursors: opaque bytes that name a position between two results.
 
 A cursor holds the sort columns' values and the key of the result before it, so that a query goes on where
-it stopped whatever was written meanwhile. The cursor at the end of an unfinished batch holds the batch's
+it stopped whatever was written in between. The cursor at the end of an unfinished batch holds the batch's
 version, too: going on with it reads the same state of the database.
 """
 

@@ -1,4 +1,4 @@
-"""The two ways to say no: to a caller of the API, and to whoever starts the program."""
+"""The two refusals: to a caller of the API, and to whoever starts the program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def failed_precondition(message: str) -> Refused:
 
 
 def aborted(message: str = "too much contention on these datastore entities. please try again.") -> Refused:
-    """Contention: whoever gets this repeats the request, or the whole transaction.
+    """Contention: the caller should repeat the request, or the whole transaction.
 
     Real service: code ABORTED, with this text from the Datastore emulator.
     """

@@ -11,8 +11,8 @@ from localcloud.datastore.query_plan import Plan
 def plan_summary(plan: Plan, *, is_aggregation: bool) -> Message:
     """ExplainMetrics with a plan alone: one index for each alternative of the filter.
 
-    Real service: an index is told by its properties, "(name ASC, __name__ ASC)", and its scope (the client
-    library's system tests name both).
+    Real service: an index is described by its properties, "(name ASC, __name__ ASC)", and its scope (the
+    client library's system tests name both).
     """
     metrics = ExplainMetrics()
     seen = set()

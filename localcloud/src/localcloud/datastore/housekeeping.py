@@ -37,7 +37,7 @@ class Housekeeper:
         self._thread.join()
 
     def prune(self) -> None:
-        """Forget what is older than any read may be."""
+        """Forget versions that no read may ask for any more."""
         service = self._service
         oldest = service.settings.clock() - RETENTION_SECONDS * SECOND_US
         snapshot = service.transactions.oldest_snapshot()

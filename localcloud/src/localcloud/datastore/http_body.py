@@ -1,4 +1,4 @@
-"""The body of an HTTP request, as long as it is not too long: sent whole or in chunks, compressed or not."""
+"""The body of an HTTP request, up to a limit: sent whole or in chunks, compressed or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_LINE = 1000
 
 
 def read_body(headers: Headers, stream: BufferedIOBase, most: int) -> bytes:
-    """At most so many bytes, before and after unpacking. Raises Malformed; the stream is useless then."""
+    """At most `most` bytes, before and after unpacking. Raises Malformed; the stream can't be used then."""
     if "chunked" in headers.get("Transfer-Encoding", "").lower():
         content = _chunks(stream, most)
     else:

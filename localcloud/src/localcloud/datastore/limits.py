@@ -115,7 +115,7 @@ def check_path(key: Message, *, is_incomplete_allowed: bool = False) -> list[Ele
 
 
 def check_not_reserved(elements: list[Element], namespace: str) -> None:
-    """Of a key that shall be written: nothing of it belongs to the service."""
+    """A key that is to be written has no part that is reserved for the service."""
     if is_reserved(namespace):
         raise invalid(f"The namespace {namespace!r} is reserved.")
     for kind, identifier in elements:

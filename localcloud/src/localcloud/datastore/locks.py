@@ -1,9 +1,9 @@
 """Reader and writer locks on entities, for the pessimistic mode.
 
 A transaction's reads lock what they read against writers, its commit locks what it writes against
-everybody; all is released when it ends. Who waits, waits in a queue, for a bounded time; who can't wait
-without a deadlock learns that at once: of a cycle, the youngest transaction is aborted, so that the oldest
-always gets through.
+everybody; all is released when it ends. Those who wait do so in a queue, for a bounded time; those who
+can't wait without a deadlock learn it at once: of a cycle, the youngest transaction is aborted, so that the
+oldest always gets through.
 
 Real service: "reader/writer locks", contention ends in ABORTED (documentation, "Transactions"); two
 transactions that both read and then both write one entity block each other until one gets ABORTED (observed
@@ -99,7 +99,7 @@ class LockTable:
     ) -> None:
         """Lock the keys, one after the other in their order. Raises Refused (ABORTED); keeps what it got.
 
-        `is_wanted` is asked after a wait: the lock is not for one whose client has gone meanwhile.
+        `is_wanted` is asked after a wait: the lock is not for one whose client has gone by then.
         """
         for key in sorted(set(keys)):
             with self._mutex:
@@ -144,7 +144,7 @@ class LockTable:
                 self._end_wait(wait)
 
     def release(self, owner: Owner, written: Iterable[bytes] | None = None) -> None:
-        """Give up everything; the owner has ended. `written` tells, of a commit, what it wrote."""
+        """Release everything; the owner has ended. `written` is what its commit wrote."""
         with self._mutex:
             if owner.has_ended:
                 return
@@ -168,7 +168,7 @@ class LockTable:
                     wait.event.set()
 
     def abort_waits(self) -> None:
-        """Whoever waits now gets ABORTED at once: the server is about to stop."""
+        """Everyone who waits gets ABORTED at once: the server is about to stop."""
         with self._mutex:
             waits = [*self._ended_waits, *(wait for lock in self._locks.values() for wait in lock.queue)]
             for wait in waits:
@@ -252,7 +252,7 @@ class LockTable:
         return not wait.for_writing and not any(lock.holders.values())
 
     def _cycle(self, start: Owner) -> list[Owner]:
-        """Owners that wait for each other in a circle through `start`; empty if there is none."""
+        """Owners that wait for each other in a circle through `start`; empty if there is no circle."""
         path: list[Owner] = []
         seen: set[Owner] = set()
 

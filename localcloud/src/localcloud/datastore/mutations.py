@@ -18,7 +18,7 @@ _FAIL = Mutation.ConflictResolutionStrategy.Value("FAIL")
 
 @dataclass(slots=True)
 class Result:
-    """What a mutation came to. `version` is 0 where the commit's own is meant."""
+    """The outcome of a mutation. `version` is 0 where the commit's own is meant."""
 
     allocated: bool = False
     version: int = 0
@@ -30,7 +30,7 @@ class Result:
 
 @dataclass(slots=True)
 class _State:
-    """An entity in the midst of a commit; `row` as stored, or `encoded` as the commit has written it."""
+    """An entity in the middle of a commit; `row` as stored, or `encoded` as the commit has written it."""
 
     kind: str
     before: Row | None
@@ -72,7 +72,7 @@ class Outcome:
             self.results.append(self._apply(each, state))
 
     def changes(self) -> list[Change]:
-        """One for each entity that is not as it was."""
+        """One for each entity that changed."""
         changes = []
         for key, state in self._states.items():
             before, encoded = state.before, state.encoded

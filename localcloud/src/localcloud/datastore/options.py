@@ -38,7 +38,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         type=seconds,
         default=60.0,
         metavar="S",
-        help="a transaction that is not used for so long ends (60)",
+        help="a transaction that is not used for this long ends (60)",
     )
     parser.add_argument(
         "--transaction-seconds",

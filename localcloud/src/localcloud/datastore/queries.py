@@ -129,7 +129,7 @@ class Queries:
             self._requirements.check(plan)
 
     def _enter(self, plan: Plan, view: View) -> None:
-        """Note, of a read-write transaction, what it has asked for: no commit may change it unseen."""
+        """Note what a read-write transaction has queried: no commit may change that unnoticed."""
         transaction = view.transaction
         if transaction is None:
             return
@@ -167,7 +167,7 @@ def _stream(plan: Plan, source: Source) -> Stream | MetadataStream:
 def _query(
     request: Message, expected: str, partition: Partition, parse_gql: Callable[[Message, Partition], Message]
 ) -> tuple[Message, bytes]:
-    """The request's query; and the response's field `query`, which tells what a GQL string stands for."""
+    """The request's query; and the response's field `query`, which holds what a GQL string means."""
     kind = request.WhichOneof("query_type")
     if kind == "gql_query":
         query = parse_gql(request.gql_query, partition)

@@ -81,7 +81,7 @@ class BatchReader:
 
     @property
     def _at_the_end(self) -> int:
-        """What is said when the results have run out."""
+        """The answer's value when the results have run out."""
         return _AFTER_CURSOR if self._plan.end_cursor else _NO_MORE
 
     def _more(self, items: Iterator[Item]) -> int:

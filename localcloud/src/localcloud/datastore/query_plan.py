@@ -30,13 +30,13 @@ class Plan:
     filters: Filters
     columns: tuple[Column, ...]
     key_position: int
-    """So many columns come before the key: all, unless the query is sorted by key explicitly."""
+    """How many columns come before the key: all, unless the query is sorted by key explicitly."""
     is_key_descending: bool
     projection: tuple[str, ...]
     """Paths of a projection query, without the key; then each combination of elements is a result."""
     is_keys_only: bool
     distinct: int
-    """So many of the first columns tell results apart; 0: each is a result."""
+    """How many of the first columns distinguish results; 0: each is a result."""
     offset: int
     limit: int | None
     start_cursor: bytes

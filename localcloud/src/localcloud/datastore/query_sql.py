@@ -95,7 +95,7 @@ class Statement:
 
 
 def by_key(plan: Plan, alternative: Alternative, source: Source) -> Statement | None:
-    """Candidates in the order of keys, by the equality filters; None if there can be none."""
+    """Candidates in the order of keys, by the equality filters; None if no entity can match."""
     probes = _probes(plan, alternative, source)
     if probes is None:
         return None
@@ -111,7 +111,7 @@ def by_key(plan: Plan, alternative: Alternative, source: Source) -> Statement | 
 
 
 def by_value(plan: Plan, alternative: Alternative, path: str, source: Source) -> Statement | None:
-    """Candidates in the order of one property's values, then of keys; None if there can be none."""
+    """Candidates in the order of one property's values, then of keys; None if no entity can match."""
     probes = _probes(plan, alternative, source)
     scope = source.catalog.find_scope(plan.partition.id, plan.kind or "", path)
     if probes is None or scope is None:

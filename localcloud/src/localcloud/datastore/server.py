@@ -49,7 +49,7 @@ class DatastoreServer:
 
     @property
     def service(self) -> Service:
-        """What stands behind the wire."""
+        """The service behind the ports."""
         assert self._service is not None
         return self._service
 

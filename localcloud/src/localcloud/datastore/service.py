@@ -35,7 +35,7 @@ _TELL_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 IsWanted = Callable[[], bool]
-"""Is the client that sent the request still there?"""
+"""Is the client that sent the request still connected?"""
 Method = Callable[[bytes, IsWanted], bytes]
 """From a request's bytes to its response's. Raises Refused."""
 
@@ -57,7 +57,7 @@ class Settings:
     clock: Clock = system_clock
     chance: random.Random = field(default_factory=random.SystemRandom)
     on_lost: Callable[[str], None] = lambda _: None
-    """Is told, in one line, if the data file goes or breaks while it is in use."""
+    """Called, with one line, if the data file goes or breaks while it is in use."""
 
 
 class Service:
@@ -207,7 +207,7 @@ class Service:
         self.counts.clear()
 
     def file_trouble(self, error: Exception) -> str | None:
-        """What to tell a client of an error that the file or the disk is to blame for; None for a bug."""
+        """What to tell a client about an error that the file or the disk caused; None for a bug."""
         if is_refusal(error):
             self._tell_trouble(f"the data file could not be used: {error}")
             return f"The data file could not be used: {error}."

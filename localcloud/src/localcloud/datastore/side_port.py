@@ -18,7 +18,7 @@ from localcloud.datastore.service import Service
 from localcloud.http_guard import FORBIDDEN, Body, HttpGuard
 from localcloud.transcoding import Form, Malformed
 
-# A little more than the API's 10 MiB, so that the service tells the limit; JSON is longer than protobuf.
+# A little more than the API's 10 MiB, so that the service names the limit; JSON is longer than protobuf.
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 _IDLE_SECONDS = 120.0
 _NOTHING_HERE = "There is GET /, /counts, /statistics, POST /reset and /v1/projects/PROJECT:METHOD."

@@ -1,7 +1,7 @@
 """What is in the database, by project, database, namespace and kind: how many entities, about how many bytes.
 
 We differ: the real service keeps such figures as entities of kinds like __Stat_Kind__, a day old. Here the
-counts are exact and of now, and are told by the HTTP side port.
+counts are exact and current, and the HTTP side port gives them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Statistics:
             return self._known
 
     def clear(self) -> None:
-        """Everything was forgotten, which is no commit."""
+        """Everything was forgotten, without a commit."""
         with self._mutex:
             self._version = -1
 

@@ -53,12 +53,12 @@ class Change:
 
 
 class Storage:
-    """A database file, or, without one, a nameless one that goes with the process."""
+    """A database file, or, without one, a nameless one that ends with the process."""
 
     def __init__(
         self, path: Path | None, clock: Clock, on_lost: Callable[[str], None] = lambda _: None
     ) -> None:
-        """`on_lost` is told if the file goes or breaks while it is in use. Raises BadStart."""
+        """`on_lost` is called if the file goes or breaks while it is in use. Raises BadStart."""
         temporary = schema.temporary_folder() if path is None else None
         path = path or Path(temporary.name if temporary else "") / "datastore.sqlite3"
         self._clock = clock
@@ -120,7 +120,7 @@ class Storage:
             self._file.check(is_quick=True)
 
     def blame(self, error: Exception) -> DataFileError | None:
-        """What an error tells of the file: that it is lost, or None."""
+        """The error to report if `error` means that the file is lost, else None."""
         return self._file.blame(error, self._is_sound) if self._file is not None else None
 
     def close(self) -> None:
@@ -309,7 +309,7 @@ class Storage:
         with self._reader() as connection:
             _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > _LONG_LOG_PAGES:
-            # Writers that never pause never let it start anew. What is left to be moved now is little.
+            # Writers that never pause never let it start over. Little is left to move now.
             with self.writing_mutex:
                 self._writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
@@ -327,8 +327,8 @@ class Storage:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One SQLite transaction: when the block has ended, it is on disk; if it raises, nothing of it is.
 
-        Left open by an error, it would be seen by those who read before they write, and take along what they
-        write, so that they would tell of what was never committed.
+        If an error left it open, those who read before they write would see it, and add their writes to it:
+        they would acknowledge what was never committed.
         """
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")

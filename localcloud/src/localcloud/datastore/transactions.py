@@ -1,4 +1,4 @@
-"""Transactions from begin to end: their ids, their lifetimes, and what became of them."""
+"""Transactions from begin to end: their ids, their lifetimes, and how they ended."""
 
 from __future__ import annotations
 

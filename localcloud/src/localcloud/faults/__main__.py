@@ -1,7 +1,7 @@
 """`python -m localcloud.faults`: the proxy as a process of its own, led by a file or over HTTP.
 
 POST /faults {"datastore": [rule, ...], "tasks": [rule, ...]} replaces the rules of the servers it names,
-GET /faults tells what happened so far, DELETE /faults takes all rules back.
+GET /faults shows what has happened so far, DELETE /faults removes all rules.
 """
 
 from __future__ import annotations

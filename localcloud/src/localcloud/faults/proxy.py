@@ -30,7 +30,7 @@ class Proxy(_Handler):
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port, for `port` 0 the one that was free. Raises OSError where that can't be."""
-        # so_reuseport would let two proxies share a port without a word.
+        # so_reuseport would let two proxies silently share a port.
         self._server = aio.server(options=[*_OPTIONS, ("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((self,))
         try:
@@ -40,7 +40,7 @@ class Proxy(_Handler):
         if not bound:
             raise OSError("the port is taken")
         # A server that is away is tried again quickly: the proxy must not add a long silence of its own.
-        # (Not min_reconnect_backoff_ms: that bounds an attempt to connect, and a busy server is not away.)
+        # (Not min_reconnect_backoff_ms: that limits an attempt to connect, and a busy server may be slow.)
         self._channel = aio.insecure_channel(
             self._upstream,
             options=[

@@ -51,7 +51,7 @@ class Rule:
     # By chance, repeatable by `seed`.
     probability: float | None = None
     seed: int = 0
-    # At most so many times, and only for so long since the rule was set.
+    # At most this often, and only for this long after the rule was set.
     times: int | None = None
     for_seconds: float | None = None
     delay_seconds: float = 0.0

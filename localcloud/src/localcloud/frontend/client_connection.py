@@ -32,7 +32,7 @@ _IDLE_SECONDS = 75.0
 _STALLED_SECONDS = 60.0
 _SLOW_REQUEST_SECONDS = 600.0
 _LINGER_SECONDS = 1.0
-# Requests that came behind one that is being answered: that many, or of that size together.
+# Requests that arrived while one is being answered: at most this many, of this size together.
 _MAX_PIPELINED = 16
 # One piece of data may bring many more before reading pauses: then the rest is refused.
 _REFUSED_PIPELINED = 256
@@ -63,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's doesn't inherit from it
         peer = transport.get_extra_info("peername")
         self.peer_address = peer[:2] if isinstance(peer, tuple) else None
         if not self._connections.admit(self):

@@ -1,6 +1,6 @@
-"""All clients' connections: how many there are, which is idle for longest, how much they hold in memory.
+"""All clients' connections: how many there are, which has been idle for longest, how much memory they hold.
 
-Who connects is an outsider, so each of these has a bound, whether or not the application has a sign-in.
+Anybody may connect, so each of these has a bound, whether or not the application has a sign-in.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Connections:
         return iter(list(self._all))
 
     def admit(self, connection: ClientConnection) -> bool:
-        """Count a new one in, as idle. One too many: the longest idle is closed; False if none is idle."""
+        """Count a new one, as idle. If it is one too many, close the longest idle; False if none is idle."""
         if len(self._all) >= self.most:
             longest_idle = next(iter(self._idle), None)
             if longest_idle is None:
@@ -78,8 +78,8 @@ class Connections:
         self._idle.pop(connection, None)
 
     def hold(self, connection: ClientConnection, size: int) -> bool:
-        """`size` more bytes of a body are to be kept. Too many in all: the body that waits for its client for
-        longest has to go; False if no other waits.
+        """`size` more bytes of a body are to be kept. If that is too much in all, the body that has waited
+        longest for its client is given up; False if no other waits.
         """
         while self.held_bytes + size > self._most_held_bytes:
             self.tell(

@@ -29,7 +29,7 @@ class User:
 
     @property
     def user_id(self) -> str:
-        """Real service: a number. The dev server makes one from the address; so that ids agree, so do we:
+        """Real service: a number. The dev server makes one from the address. We do the same, so ids agree:
         1, then the first 20 digits of the md5 of the address, each byte printed with at least two."""
         digest = hashlib.md5(self.email.lower().encode(), usedforsecurity=False).digest()
         return "1" + "".join(f"{byte:02d}" for byte in digest)[:20]
@@ -74,7 +74,7 @@ class Sessions:
         return User(email, rights == "admin")
 
     def user_of(self, cookies: Iterable[bytes]) -> User | None:
-        """The user that these Cookie headers tell of."""
+        """The user whom these Cookie headers name."""
         pairs = (pair for header in cookies for pair in header.decode("latin-1").split(";"))
         values = (
             value for name, _, value in (pair.strip().partition("=") for pair in pairs) if name == COOKIE_NAME

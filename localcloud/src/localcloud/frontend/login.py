@@ -18,12 +18,12 @@ _MAX_FORM_BYTES = 8192
 # A path of this origin. Browsers read `//` and `/\` as the start of another host, and skip tabs.
 _PATH = re.compile(r"/(?![/\\])[^\x00-\x20\\\x7f]*")
 _HTTP = "http://"
-# What browsers tell of a request that no other site's page has caused; other programs tell nothing.
+# What browsers send with a request that no other site's page has caused; other programs send nothing.
 _NO_OTHER_SITE = (None, b"same-origin", b"none")
 
 
 def answer(request: Request, path: str, user: User | None, sessions: Sessions) -> Response:
-    """The sign-in page, or what becomes of its form.
+    """The sign-in page, or the answer to its form.
 
     Real service: these pages are Google's own. The dev server signs in at a GET.
     We differ: only a form of our own page signs in, and no page of another origin signs out.

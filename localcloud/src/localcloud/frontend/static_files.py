@@ -15,7 +15,7 @@ from localcloud.routing import Kind, Match
 
 
 def serve(request: Request, match: Match, folder: Path) -> Response | None:
-    """The file that `match` names under `folder`, that of app.yaml; None: there is none, so 404."""
+    """The file that `match` names under `folder`, that of app.yaml; None if there is no such file: 404."""
     handler = match.handler
     if request.method not in (b"GET", b"HEAD"):
         return text_response(405, "A static file can only be read.", (b"Allow", b"GET, HEAD"))
@@ -40,7 +40,7 @@ def serve(request: Request, match: Match, folder: Path) -> Response | None:
         (b"Content-Type", (handler.mime_type or _type_of(file)).encode("latin-1")),
         (b"ETag", etag),
         (b"Last-Modified", formatdate(status.st_mtime, usegmt=True).encode()),
-        # Real service: the expiration is told in both headers (app.yaml reference, expiration).
+        # Real service: the expiration is in both headers (app.yaml reference, expiration).
         (b"Cache-Control", b"public, max-age=%d" % handler.expiration_seconds),
         (b"Expires", formatdate(time.time() + handler.expiration_seconds, usegmt=True).encode()),
     )

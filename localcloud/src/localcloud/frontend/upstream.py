@@ -1,4 +1,4 @@
-"""The side towards one instance: connections that are kept, one request at a time on each."""
+"""The connections to one instance: kept open, one request at a time on each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConnectionResetByInstanceError(ConnectionDroppedError):
 
 
 class AnswerTooLateError(UpstreamError):
-    """The time that the platform allows a request is over; the program may still be at it."""
+    """The time that the platform allows a request is over; the program may still be working on it."""
 
 
 class ResponseTooLargeError(UpstreamError):
@@ -87,7 +87,7 @@ class InstanceConnection(asyncio.Protocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's doesn't inherit from it
         self.is_open = True
         self._watch.register(transport.get_extra_info("socket"), select.POLLIN)
 
@@ -235,7 +235,7 @@ class Instance:
             response = await connection.send(head, body, is_head=is_head, answer_seconds=answer_seconds)
             done = True
         finally:
-            if not done:  # failed, or given up: an answer may still come, for nobody
+            if not done:  # failed, or given up: an answer may still come, and nobody wants it
                 connection.close()
         # A refusal is the usual reason for not reading a body.
         was_read = not body or (len(body) <= _SURELY_READ_BYTES and response.status < HTTPStatus.BAD_REQUEST)

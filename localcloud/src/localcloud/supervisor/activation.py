@@ -35,7 +35,7 @@ class Activation:
         loop.add_reader(self._socket, arrived)
 
     def close(self) -> None:
-        """Refuse from now on, also those that wait. A second call does nothing."""
+        """Refuse connections from now on, and those that wait. A second call does nothing."""
         if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()

@@ -166,7 +166,7 @@ class Commands:
             label=name,
             arguments=arguments,
             environment={
-                # So many threads mostly wait: an arena for each (glibc's way) would only take memory.
+                # Most of these threads wait: an arena for each (glibc's default) would only take memory.
                 "MALLOC_ARENA_MAX": "2",
                 **os.environ,
                 "PYTHONUNBUFFERED": "1",

@@ -40,7 +40,7 @@ class Cloud:
 def service_environment(service: Service, cloud: Cloud, port: int, instance: str) -> dict[str, str]:
     """The variables of one instance. Those that the runtime sets can't be overridden by the YAML file."""
     version = service.version or cloud.deployment
-    # Real service: the region is part of the id: s for us-central and its kin, e for europe-west.
+    # Real service: the region is part of the id: s for us-central and the like, e for europe-west.
     region_prefix = "e" if cloud.region.startswith("europe") else "s"
     return {
         **os.environ,
@@ -58,7 +58,7 @@ def service_environment(service: Service, cloud: Cloud, port: int, instance: str
         "GAE_DEPLOYMENT_ID": cloud.deployment,
         "GOOGLE_CLOUD_PROJECT": cloud.project,
         # We differ: on App Engine PORT is 8080; here each instance has a port of its own, and a program that
-        # listens on 8080 whatever PORT says is told so at the start.
+        # listens on 8080 whatever PORT says is reported at the start.
         "PORT": str(port),
         # We differ: the real service tells the region through the metadata server only. LOCATION_ID is what
         # Google's own libraries read before they ask that server.

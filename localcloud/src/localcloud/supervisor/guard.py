@@ -9,7 +9,7 @@ import subprocess
 from localcloud.supervisor.leash import HAS_LEASHES
 
 # A shell that reads which process groups are alive, and kills them when the supervisor's end of the pipe
-# closes, however that came about. A shell, because it weighs a tenth of an interpreter.
+# closes, for whatever reason. A shell, because it takes a tenth of an interpreter's memory.
 _SCRIPT = """
 trap '' INT TERM HUP
 groups=''

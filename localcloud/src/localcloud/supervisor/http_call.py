@@ -1,4 +1,4 @@
-"""One small HTTP request to a process of ours, without a client library."""
+"""One small HTTP request to one of our processes, without a client library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console takes no memory until somebody visits it, and none any more after nobody has for a while."""
+"""The console takes no memory until somebody visits it, and gives it back once nobody has for a while."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LazyConsole:
     """Listens for visitors, starts the console for the first one, and obeys it."""
 
     def __init__(self, commands: Commands, shared: Surroundings, restart: Callable[[str], None]) -> None:
-        """`restart` is told the label of the process that a visitor wants restarted."""
+        """`restart` is called with the label of the process that a visitor wants restarted."""
         self.process: Process | None = None
         self._commands = commands
         self._shared = shared
@@ -57,7 +57,7 @@ class LazyConsole:
         if error is not None:
             self._shared.console.say(f"localcloud: {error}")
             assert self._activation is not None
-            self._activation.close()  # who waits is told that nothing will come
+            self._activation.close()  # so those who wait learn that nothing will come
 
     def _obey(self, verb: str, label: str) -> None:
         if verb == "restart":

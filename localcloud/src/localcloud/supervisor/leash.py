@@ -2,7 +2,7 @@
 
 Linux: a read end of a pipe may name a process group that gets a signal when something happens to the pipe
 (fcntl(2): F_SETOWN, F_SETSIG, O_ASYNC). The child and what it starts hold that end, this process alone holds
-the other: when it ends, however that comes about, the kernel itself sends SIGKILL to the group. The
+the other: when it ends, for whatever reason, the kernel itself sends SIGKILL to the group. The
 parent-death signal of prctl(2) would follow one thread, and reach the child but none of its children.
 
 Elsewhere a leash ends nothing by itself: there two guards watch.
@@ -36,7 +36,7 @@ class Leash:
         self._held = True
 
     def tie(self, group: int) -> None:
-        """From now on SIGKILL comes to the group when this process ends, or lets go."""
+        """From now on the group gets SIGKILL when this process ends, or lets go."""
         if not HAS_LEASHES:
             return
         with contextlib.suppress(ProcessLookupError):  # it has ended already
@@ -45,7 +45,7 @@ class Leash:
             fcntl.fcntl(self.end, fcntl.F_SETFL, fcntl.fcntl(self.end, fcntl.F_GETFL) | os.O_ASYNC)
 
     def let_go(self) -> None:
-        """End what is left of the group. A second call does nothing more."""
+        """End what is left of the group. A second call does nothing."""
         if self._held:
             self._held = False
             # In this order: the signal is sent when the last writer goes while a reader is left.

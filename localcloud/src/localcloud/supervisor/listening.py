@@ -99,7 +99,7 @@ def listening(entrypoint: str, address: str) -> Listening:
 
 
 def is_told_where(entrypoint: str) -> bool:
-    """Does the program of `entrypoint` listen where it is told to?"""
+    """Does the program of `entrypoint` listen where it should?"""
     return listening(entrypoint, _SOME_ADDRESS).host == _SOME_ADDRESS
 
 

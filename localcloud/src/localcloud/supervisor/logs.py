@@ -76,7 +76,7 @@ class Console:
 class LogFile:
     """NAME.log, with one predecessor NAME.log.1; together at most twice `max_bytes`.
 
-    A log never stops what it is about: what can't be written is left out, and `refused` is told why.
+    A log never stops its process: what can't be written is left out, and `refused` gets the reason.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the console may ask of the supervisor: lines through a pipe that nobody else has."""
+"""What the console may ask of the supervisor: lines through a pipe that no other process has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports: free ones for what is inside, and a clear word when the wished one is taken."""
+"""Ports: free ones for internal use, and a clear error if the one asked for is taken."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _complaint(host: str, port: int, option: str) -> str:
 
 
 def _holder(port: int) -> str:
-    """`, by python (process 123)` where the system tells, else a hint how to ask."""
+    """`, by python (process 123)` if the system tells, else a hint how to find out."""
     pid = holder_of(port)
     with contextlib.suppress(OSError):
         if pid is not None:

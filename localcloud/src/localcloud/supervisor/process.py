@@ -19,17 +19,17 @@ from localcloud.supervisor.refusals import Refusals
 
 _READING_PAUSE_SECONDS = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.1
-# After a cause outside of the program (a full disk) is gone, all shall run again within ten seconds.
+# Once a cause outside of the program (a full disk) is gone, everything must run again within ten seconds.
 _LONGEST_PAUSE_SECONDS = 4.0
-# How often it is told that a process can't be started: its causes last longer than its pauses.
+# How often to say that a process can't be started: its causes last longer than its pauses.
 _TELL_EVERY_SECONDS = 60.0
-# A process that lived this long was well: the next pause is the shortest again.
+# A process that ran this long was healthy: the next pause is the shortest again.
 _WELL_AFTER_SECONDS = 5.0
-# A `kill -9`, or a machine out of memory, says nothing about the program: so many are forgiven.
+# A `kill -9`, or a machine out of memory, says nothing about the program: this many are forgiven.
 _MOST_KILLS_AT_START = 3
 
 
-# What gunicorn says of itself, after the program has said why it can't go on.
+# What gunicorn says about itself, after the program has said why it can't go on.
 _ABOUT_GUNICORN = re.compile(r"\[[^]]+\] \[\d+\] \[[A-Z]+\] ")
 
 
@@ -148,7 +148,7 @@ class Process:
         return self._first_start
 
     def restart(self) -> None:
-        """Stop it gracefully and start it at once; while it pauses after a crash, cut the pause short."""
+        """Stop it gracefully and start it at once; if it is pausing after a crash, end the pause."""
         self._wished_restart = True
         self._signal(signal.SIGTERM, leader_only=self.command.leads)
         self._wake.set()
@@ -166,7 +166,7 @@ class Process:
         self._signal(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Ask it to stop; after `stop_seconds`, make it. A second call does nothing more."""
+        """Ask it to stop; after `stop_seconds`, make it. A second call does nothing."""
         self._stopping = True
         self._wake.set()
         self._signal(signal.SIGTERM, leader_only=self.command.leads)

@@ -1,4 +1,4 @@
-"""The data folder refuses a write, as a full disk does: told once a minute, whichever file it was."""
+"""The data folder refuses a write, as on a full disk: logged once a minute, whichever file it was."""
 
 from __future__ import annotations
 

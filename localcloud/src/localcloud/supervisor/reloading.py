@@ -18,7 +18,7 @@ _LOOK_EVERY_SECONDS = 1.0
 
 
 class Reloadable(Protocol):
-    """What can be told to begin anew."""
+    """What can be told to start over."""
 
     options: Options
     application: Application
@@ -82,7 +82,7 @@ class Reloader:
 
 
 def _watches(services: Mapping[str, Service], data: Path) -> list[FileWatch]:
-    """One watch per folder; static folders are served afresh anyway."""
+    """One watch per folder; static files are always read from disk anyway."""
     skipped: dict[Path, set[Path]] = {}
     for service in services.values():
         static = skipped.setdefault(service.folder, {data})

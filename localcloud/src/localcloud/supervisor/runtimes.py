@@ -1,4 +1,4 @@
-"""What of a service's runtime is not as on App Engine: a line each, at the start."""
+"""How a service's runtime differs from App Engine: a line for each difference, at the start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_FILES = 2000
 
 
 def remarks(services: Iterable[Service]) -> list[str]:
-    """What a person should know who starts the services. What several have in common is said once."""
+    """What somebody who starts these services should know. What several have in common is one remark."""
     files: dict[str, list[str]] = {}
     for service in services:
         for remark in (_runtime_remark(service), _flexible_remark(service), _bundled_remark(service)):

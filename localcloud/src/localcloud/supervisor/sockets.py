@@ -1,4 +1,4 @@
-"""Which TCP ports processes listen on, as Linux tells in /proc. Elsewhere nothing is found."""
+"""Which TCP ports processes listen on, as Linux shows in /proc. Elsewhere nothing is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole local cloud: what is started in which order, what is told about it, and how it ends."""
+"""The whole local cloud: what starts in which order, what is printed about it, and how it ends."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Stack:
             self._console.release()
             self._servers_ready.set()
             await asyncio.gather(*others)
-            # Last: whoever comes finds everything there.
+            # Last: everything is ready for the first visitor.
             await frontend.start()
         except StartError:
             for future in (*first, *others):
@@ -232,7 +232,7 @@ class Stack:
                 self._publish()
 
     async def _stop(self, mending: asyncio.Task[None]) -> None:
-        """From the outside in: no new requests, no new deliveries, then the services, at last their data."""
+        """From the outside in: no new requests, no new deliveries, then the services, finally their data."""
         if self._watching is not None:
             self._watching.cancel()
         if self._is_ready:
@@ -333,6 +333,6 @@ class Stack:
         try:
             self._folder.publish(state)
             self._is_published = True
-        except OSError as error:  # a full disk: no reason to lose sight of a process
+        except OSError as error:  # a full disk: the processes are watched all the same
             self._is_published = False
             self._refusals.note(self._folder.path / STATE_FILE, error)

@@ -1,4 +1,4 @@
-"""Says why a start takes long: what is waited for, and which program listens where nobody will ask it."""
+"""Says why a start takes long: what it waits for, and which program listens where nobody will call it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Starting:
     is_settled: bool = False
 
     def takes(self, port: int) -> str | None:
-        """What to say if this program listens on a port that it shall not have."""
+        """What to say if this program listens on a port that it must not take."""
         found = sorted(self.listeners())
         if self.service is None or all(one.port != port for one in found):
             return None

@@ -59,7 +59,7 @@ class DataFolder:
 
 
 def read_state(data: Path) -> dict[str, Any] | None:
-    """The state of the local cloud that uses `data`; None if there is none, or it is still starting."""
+    """The state of the local cloud that uses `data`; None if none runs, or it is still starting."""
     try:
         state: dict[str, Any] = json.loads((data / STATE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

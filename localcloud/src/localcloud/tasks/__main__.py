@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGINT or SIGTERM; returns the exit status."""
-    # Before gRPC is imported: what it would say of a taken port, we say ourselves.
+    # Before gRPC is imported: we report a taken port ourselves, and gRPC must not.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if arguments and arguments[0] in COMMANDS:
         from localcloud.tasks import control
@@ -69,7 +69,7 @@ async def serve(options: "Options") -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     service = Service(options, lambda line: print(line, flush=True))
-    # What was loaded is no garbage: to look for it among many tasks again and again would stall deliveries.
+    # What was loaded is not garbage: searching it again and again among many tasks would stall deliveries.
     gc.collect()
     gc.freeze()
     await service.start()

@@ -1,4 +1,4 @@
-"""The error of a program that can't start. Apart from the others, for it must not need gRPC to be told."""
+"""The error of a program that can't start. In a module of its own, so that reporting it doesn't need gRPC."""
 
 
 class BadStart(Exception):

@@ -145,7 +145,7 @@ class BatchMethods:
             return self._operations[name]
         running = self._running.get(name)
         if running is None:
-            # A task of its own: a caller that gives up does not take those with it who wait for the same.
+            # A separate asyncio task: if one caller gives up, others who wait for it still get the result.
             running = self._running[name] = asyncio.ensure_future(self._run(name, run))
         return await asyncio.shield(running)
 

@@ -54,7 +54,7 @@ class Broker:
         there; a rate of 0 pauses, and leaves the rate alone (queue.yaml reference).
 
         We differ: `gcloud app deploy queue.yaml` also resumes the queues that it names, and pauses those that
-        it does not, where the reference says DISABLED. Here every start applies the file, and a start shall
+        it does not, where the reference says DISABLED. Here every start applies the file, and a start must
         not resume what somebody paused.
         """
         named = {f"{location}/queues/{queue_id}": config for queue_id, config in configs.items()}
@@ -88,7 +88,7 @@ class Broker:
         return self._dispatchers[queue.name]
 
     async def settled_task(self, name: str) -> LiveTask:
-        """The live task of that name, once the disk holds all that is known of it.
+        """The live task of that name, once all that is known about it is on disk.
 
         Raises ApiError, and sqlite3.Error if the disk refuses.
         """
@@ -114,10 +114,10 @@ class Broker:
         return task
 
     def create(self, queue: Queue, message: Message) -> LiveTask:
-        """Take in the new Task `message`, which keeps only what the creator may set. Raises ApiError.
+        """Accept the new Task `message`, which keeps only what the creator may set. Raises ApiError.
 
-        The task is there, and dispatched, once the store has committed. Until then the caller may tell of
-        neither the task nor the refusal: a name may be taken by a task that is only about to be written.
+        The task is there, and dispatched, once the store has committed. Until then the caller must report
+        neither the task nor a refusal: a name may be taken by a task that is only about to be written.
         """
         now_us = self.clock.now_us()
         task_id = self._new_id(queue, message.name)
@@ -132,7 +132,7 @@ class Broker:
         return task
 
     def delete(self, task: LiveTask) -> None:
-        """Remove a task; it is gone once the store has committed. Raises ApiError if that is under way.
+        """Remove a task; it is gone once the store has committed. Raises ApiError if that has already begun.
 
         Real service: possible while it waits and while it runs (DeleteTask).
         """
@@ -150,7 +150,7 @@ class Broker:
         self._dispatchers[queue.name].reconfigure()
 
     def create_queue(self, name: str, config: QueueConfig, *, from_file: bool = False) -> Queue:
-        """A new, running queue; the name must be free. Raises sqlite3.Error, and then there is none."""
+        """A new, running queue; the name must be free. Raises sqlite3.Error, and then makes no queue."""
         number = max((queue.number for queue in self.queues.values()), default=0) + 1
         queue = Queue(number, name, config, from_file=from_file)
         self.store.save_queue(queue)

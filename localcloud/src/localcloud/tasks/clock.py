@@ -14,7 +14,7 @@ MILLISECOND_US = 1_000
 
 
 class Timer(Protocol):
-    """Something that will happen once, unless cancelled before. Cancelling twice, or too late, is nothing."""
+    """Something that will happen once, unless it is cancelled. Cancelling twice, or too late, is harmless."""
 
     def cancel(self) -> None: ...
 
@@ -49,7 +49,7 @@ class LoopClock:
 
 
 class WallClock(LoopClock):
-    """What the clock on the wall shows, for what is bound to times of the day: also after a laptop slept."""
+    """The time of day, for what depends on it: correct even after a laptop has slept."""
 
     def now_us(self) -> int:
         return time.time_ns() // 1000

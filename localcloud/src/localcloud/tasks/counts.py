@@ -20,7 +20,7 @@ class Counts:
         """A call of the API that is billed as `tasks` operations, or as more if it was large.
 
         Real service: a list of 25 tasks counts as 25 operations.
-        We differ: what a batch counts as is not documented; here as many operations as it has tasks.
+        We differ: what a batch counts as is not documented; here it counts one operation for each task.
         """
         self.calls[method] += 1
         self.operations += max(1, tasks, chunks(request_bytes))
@@ -36,5 +36,5 @@ class Counts:
 
 
 def chunks(size: int) -> int:
-    """How many operations so many bytes are."""
+    """How many operations `size` bytes are billed as."""
     return max(1, -(-size // CHUNK_BYTES))

@@ -60,7 +60,7 @@ class Sender(Protocol):
 
 
 class Journal(Protocol):
-    """Keeps on disk what has become of tasks."""
+    """Keeps on disk what has happened to tasks."""
 
     def update(self, task: LiveTask) -> None:
         """An attempt has failed; the task has a new time."""
@@ -70,7 +70,7 @@ class Journal(Protocol):
 
 
 class Watcher(Protocol):
-    """Is told of every attempt that ends: the log, the counters."""
+    """Called for every attempt that ends: the log, the counters."""
 
     def succeeded(self, delivery: Delivery, outcome: Outcome) -> None: ...
 
@@ -87,7 +87,7 @@ class Watcher(Protocol):
 
 
 def send_aside(sender: Sender, clock: Clock, delivery: Delivery, done: Callable[[Outcome], None]) -> None:
-    """Send `delivery` once more, beside its queue: from how it ends follows nothing but `done`."""
+    """Send `delivery` once more, outside its queue: its outcome has no effect but to call `done`."""
     request: Timer | None = None
 
     def pass_deadline() -> None:

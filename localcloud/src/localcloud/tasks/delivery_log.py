@@ -13,7 +13,7 @@ from localcloud.tasks.task import LiveTask, State
 
 
 class DeliveryLog:
-    """Writes the log; keeps the counts, the attempts, the finished tasks. Told of each by its dispatcher."""
+    """Writes the log; keeps the counts, the attempts, the finished tasks. Called by each dispatcher."""
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def app_engine_request(
 
 
 def platform_headers(random_bits: random.Random, limit_ms: int) -> str:
-    """What the platform says of each request of its own, a task's or a cron job's."""
+    """The headers that the platform adds to each request of its own, a task's or a cron job's."""
     return (
         f"X-AppEngine-User-IP: {QUEUE_ADDRESS}\r\nX-Forwarded-For: {QUEUE_ADDRESS}\r\n"
         "X-Forwarded-Proto: http\r\nX-AppEngine-Https: off\r\nX-AppEngine-Country: ZZ\r\n"
@@ -76,8 +76,8 @@ def platform_headers(random_bits: random.Random, limit_ms: int) -> str:
 
 
 def host_header(address: str) -> str:
-    """What Host says to the instance at `address`, HOST:PORT. Frameworks answer to a list of hosts, and a
-    loopback address that was drawn for a run is in none.
+    """What Host says to the instance at `address`, HOST:PORT. Frameworks accept a list of hosts, and a
+    loopback address that was drawn for one run is in none.
     """
     return _LOOPBACK.sub("localhost", address)
 
@@ -157,7 +157,7 @@ def _add_task_headers(lines: list[str], delivery: Delivery, prefix: str) -> None
 
 
 def _of_previous(outcome: Outcome, *, is_app_engine: bool) -> tuple[int, str]:
-    """What a retry tells of the attempt before it: TaskPreviousResponse and TaskRetryReason.
+    """What a retry says about the attempt before it: TaskPreviousResponse and TaskRetryReason.
 
     Real service: the reason is one of two texts for App Engine and empty for an HTTP target; where there was
     no answer the response is 0, but 504 for an HTTP target's missed deadline (observed by the conformance

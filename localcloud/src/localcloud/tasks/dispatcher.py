@@ -1,6 +1,6 @@
 """A queue's dispatcher: when a task is attempted, and what follows from how the attempt ended.
 
-It knows neither sockets nor files nor the system's clock: it is told the time, hands an attempt to a Sender
+It knows neither sockets nor files nor the system's clock: it is given the time, hands an attempt to a Sender
 and a change to a Journal. So what it does can be tested to the microsecond.
 """
 
@@ -51,7 +51,7 @@ class Dispatcher:
         self._cancel_timer()
 
     def pump(self) -> None:
-        """Dispatch what may be dispatched now, and see to it that this goes on when it can.
+        """Dispatch what may be dispatched now, and make sure that this goes on when it can.
 
         To be called whenever that may have changed: a task was added, an attempt ended, the queue was
         resumed.

@@ -53,7 +53,7 @@ def fault_plan(values: object) -> FaultPlan:
 
 
 class FaultySender:
-    """A Sender that does to another's deliveries what the plan says; without a plan, nothing."""
+    """A Sender that does to another Sender's deliveries what the plan says; without a plan, nothing."""
 
     def __init__(self, sender: Sender, clock: Clock) -> None:
         self._sender = sender
@@ -129,7 +129,7 @@ class _FaultyAttempt:
 
 def _losing(done: Done) -> Done:
     def lose(outcome: Outcome) -> None:
-        # What failed anyway fails as it would have.
+        # A real failure stays as it is.
         done(Outcome(None, LOST_RESPONSE) if outcome.status is not None else outcome)
 
     return lose

@@ -14,7 +14,7 @@ class FinishedTasks:
         self._deliveries: OrderedDict[tuple[str, str], Delivery] = OrderedDict()
 
     def remember(self, delivery: Delivery) -> None:
-        """The task of `delivery` has finished with it."""
+        """This delivery has finished its task."""
         key = (delivery.task.queue.id, delivery.task.id)
         self._deliveries[key] = delivery
         self._deliveries.move_to_end(key)

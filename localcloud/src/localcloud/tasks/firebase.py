@@ -1,4 +1,4 @@
-"""What firebase-admin expects of CLOUD_TASKS_EMULATOR_HOST: v2, with a few ways of Firebase's own emulator.
+"""What firebase-admin expects of CLOUD_TASKS_EMULATOR_HOST: v2, with some quirks of Firebase's emulator.
 
 Its paths have no version, an empty URL means the function that the queue is named after, and the new task is
 in a field of its own, with a slash before its name.

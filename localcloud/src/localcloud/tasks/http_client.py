@@ -1,4 +1,4 @@
-"""The HTTP/1.1 client that delivers: as little as a task needs, because this is what the server does most.
+"""The HTTP/1.1 client that delivers: only what a task needs, because this is what the server does most.
 
 A general client costs five times as much per request (measured: bench/tasks_client.py). This one knows one
 address per pool, keeps its connections open, sends one request at a time on each, and of the answer wants the
@@ -82,7 +82,7 @@ class Pool:
         self._idle: list[tuple[_Connection, float]] = []
 
     def send(self, request: bytes, done: Done, *, is_head: bool = False) -> Exchange:
-        """Send `request`, a whole HTTP request, and call `done` with what became of it."""
+        """Send `request`, a whole HTTP request, and call `done` with the outcome."""
         exchange = Exchange(self, request, is_head, done)
         self._exchanges.add(exchange)
         self._start(exchange)
@@ -114,7 +114,7 @@ class Pool:
         exchange.connect()
 
     def close(self) -> None:
-        """Close all connections; of what is under way nobody hears any more."""
+        """Close all connections; `done` is not called for what is under way."""
         for exchange in list(self._exchanges):
             exchange.cancel()
         self._close_idle()

@@ -39,7 +39,7 @@ class Rule:
     field: str
     """The path of the request's field that the URL's path fills."""
     body: str
-    """The field that the body fills; `*` is the whole request, empty none."""
+    """The field that the body fills; `*` is the whole request, empty is no field."""
 
     def request(self, message_class: Message, path: str, query: dict[str, list[str]], body: bytes) -> Message:
         """The request's message. Raises Malformed."""

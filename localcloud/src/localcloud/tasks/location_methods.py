@@ -1,4 +1,4 @@
-"""The methods of google.cloud.location.Locations: gcloud asks for a project's, if none is named."""
+"""The methods of google.cloud.location.Locations: gcloud asks for them if no location is given."""
 
 from __future__ import annotations
 

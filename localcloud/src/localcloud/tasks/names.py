@@ -45,5 +45,5 @@ def split_task(name: str) -> tuple[str, str]:
 
 
 def shown(text: str) -> str:
-    """`text` as a message shows it: quoted, and not at any length."""
+    """`text` as a message shows it: quoted, and cut if it is long."""
     return repr(text if len(text) <= 200 else f"{text[:200]}...")

@@ -26,7 +26,7 @@ DEADLINE_REASON = "no answer before the dispatch deadline"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The handler's status, or the reason why there is none (or why it was not the handler who gave it)."""
+    """The handler's status, or why there is none (or why the status is not the handler's)."""
 
     status: int | None
     reason: str = ""
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def rpc_code(self) -> int:
-        """The google.rpc.Code that last_attempt tells.
+        """The google.rpc.Code in last_attempt.
 
         Real service: FAILED_PRECONDITION for 405 and INTERNAL for 502 (both seen in tasks that people
         published), so it has a code of its own for some statuses and one for each class of the others.

@@ -11,7 +11,7 @@ VALID_US = 2 * 3600 * SECOND_US
 
 
 class Pages:
-    """Makes and reads page tokens. They hold no secret: whoever forges one reads what he may list anyway."""
+    """Makes and reads page tokens. They hold no secret: a forged one shows only what may be listed anyway."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -37,7 +37,7 @@ class Queue:
         self._executed: deque[tuple[int, int]] = deque()  # (second, attempts that ended in it)
 
     def add(self, task: LiveTask) -> None:
-        """Take in a new task, which waits from now on."""
+        """Accept a new task, which waits from now on."""
         self.tasks[task.id] = task
         self.wait(task)
 
@@ -47,7 +47,7 @@ class Queue:
         heapq.heappush(self._waiting, (task.eta_us, task.seq, task))
 
     def remove(self, task: LiveTask) -> None:
-        """The task is finished or deleted. What is under way of it ends by itself."""
+        """The task is finished or deleted. An attempt that is under way ends by itself."""
         task.state = State.GONE
         del self.tasks[task.id]
         if not self.tasks:
@@ -73,7 +73,7 @@ class Queue:
         return None
 
     def pop(self) -> None:
-        """Take the task that next_task() has just told out of those that wait."""
+        """Remove the task that next_task() has just returned from those that wait."""
         heapq.heappop(self._waiting)
 
     def note_executed(self, now_us: int) -> None:

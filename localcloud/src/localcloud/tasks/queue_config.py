@@ -1,4 +1,4 @@
-"""What a queue is told to do: its rate, its concurrency, its retries, where its tasks go."""
+"""A queue's settings: its rate, its concurrency, its retries, where its tasks go."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ class QueueConfig:
     tombstone_ttl_us: int = 9 * DAY_US
     # A serialized google.cloud.tasks.v2.HttpTarget: what the queue changes in its HTTP tasks.
     http_target: bytes = b""
-    # Accepted and told again, without effect: there is no Cloud Logging at home.
+    # Accepted and returned, without effect: there is no Cloud Logging at home.
     logging_ratio: float | None = None
 
 

@@ -21,7 +21,7 @@ class Redelivery:
     def start(
         self, task_id: str | None, queue_id: str | None = None
     ) -> "tuple[Delivery, asyncio.Future[Outcome]] | None":
-        """What is sent, and what will become of it; None if no such task is remembered."""
+        """What is sent, and its outcome to come; None if no such task is remembered."""
         delivery = self._finished.find(task_id, queue_id)
         if delivery is None:
             return None

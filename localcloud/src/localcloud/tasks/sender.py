@@ -1,4 +1,4 @@
-"""Carries deliveries over HTTP: picks the instance, builds the request, reports what became of it."""
+"""Carries deliveries over HTTP: picks the instance, builds the request, reports the outcome."""
 
 import asyncio
 import functools
@@ -101,7 +101,7 @@ class HttpSender:
         return MANUAL_SCALING_LIMIT_US if by_hand else AUTOMATIC_SCALING_LIMIT_US
 
     def close(self) -> None:
-        """Close all connections; of what is under way nobody hears any more."""
+        """Close all connections; nothing is reported about what is under way."""
         for pool in self._pools.values():
             pool.close()
 

@@ -116,7 +116,7 @@ class TasksServer:
         return self._call(self._redeliver(task_id))
 
     def set_faults(self, plan: FaultPlan | None) -> None:
-        """From now on, these faults; None: none."""
+        """From now on, these faults; None for no faults."""
         self._call(self._set_faults(plan))
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ class Options:
     project: str = DEFAULT_PROJECT
     location: str = DEFAULT_LOCATION
     verbose: bool = False
-    on_lost: Callable[[str], None] = lambda _: None  # told in one line if the file goes or breaks
+    on_lost: Callable[[str], None] = lambda _: None  # called with one line if the file goes or breaks
 
 
 class Service:

@@ -41,7 +41,7 @@ class ServiceRouting:
         return DEFAULT_SERVICE if DEFAULT_SERVICE in self.running else next(iter(self.running))
 
     def runs(self, wanted: str) -> bool:
-        """Is there a service of that name, or is none asked for by name?"""
+        """Is there a service of that name, or is the name empty?"""
         return not wanted or not self.running or wanted in self.running
 
     def _host_of(self, wanted: str) -> str:

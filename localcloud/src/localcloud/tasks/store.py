@@ -61,7 +61,7 @@ class Store:
     ) -> None:
         """Open or create the file at `path`; None keeps everything in memory. Raises BadStart.
 
-        `on_lost` is told, in one line, if the file goes or breaks while it is in use.
+        `on_lost` is called, with one line, if the file goes or breaks while it is in use.
         """
         self._loop = loop
         self._clock = clock
@@ -162,9 +162,9 @@ class Store:
         return found is not None and found[0] > self._clock.now_us()
 
     def flush(self) -> None:
-        """Write all that waits, in one transaction; do it in memory, too; answer those who wait for it.
+        """Write all that waits, in one transaction; then do it in memory, and answer those who wait for it.
 
-        When the disk refuses, those who wait are told, and what has happened is written again later.
+        When the disk refuses, those who wait get the error, and what has already happened is written later.
         """
         if self._flush is not None:
             self._flush.cancel()
@@ -268,7 +268,7 @@ class Store:
             self._watching = self._loop.call_later(WATCH_SECONDS, self._watch)
 
     def _blame(self, error: Exception) -> DataFileError | None:
-        """What an error tells of the file: that it is lost, or None."""
+        """The error to report if `error` means that the file is lost, else None."""
         if self._file is None:
             return None
         return self._file.blame(error, lambda: is_sound(self._database))
@@ -342,7 +342,7 @@ class Store:
 
 
 def _attempts_of(task: LiveTask) -> tuple[bytes | None, int]:
-    """What is kept of a task's attempts: what the API tells of them, and what only their headers tell."""
+    """What is kept about a task's attempts: what the API shows, and what only their headers show."""
     if task.attempts is None:
         return None, 0
     message = Task()

@@ -19,7 +19,7 @@ class State(enum.IntEnum):
 
 
 class Attempts:
-    """What is known of a task's attempts; a task that had none has no such object."""
+    """What is known about a task's attempts; a task without attempts has no such object."""
 
     __slots__ = (
         "dispatch_count",

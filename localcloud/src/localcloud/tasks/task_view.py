@@ -1,4 +1,4 @@
-"""A task as the API tells it: what its creator gave, completed by what the service makes of it."""
+"""A task as the API shows it: what its creator gave, completed by the service."""
 
 from localcloud.tasks.delivery_request import app_engine_headers, http_headers
 from localcloud.tasks.messages import FULL_VIEW, HTTP_METHODS, Message, Task, set_us
@@ -19,7 +19,7 @@ def shown(task: LiveTask, view: int) -> Message:
 def describe(task: LiveTask, message: Message, view: int) -> None:
     """Complete `message`, which holds what the creator gave; in any view but FULL remove the body.
 
-    Real service: the defaults of a task's method, path, headers and deadline are told in either view, a
+    Real service: the defaults of a task's method, path, headers and deadline are shown in either view, a
     header keeps its creator's spelling, and host is output only (Task; AppEngineHttpRequest.headers; observed
     by the conformance tests of aertje/cloud-tasks-emulator).
     """

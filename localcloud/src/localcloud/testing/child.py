@@ -46,6 +46,6 @@ class Child:
             gate.write(OPEN_GATE)
 
     def let_go(self) -> None:
-        """End what is left of it and its group. A second call does nothing more."""
+        """End what is left of it and its group. A second call does nothing."""
         self._leash.let_go()
         self._guard.close()

@@ -259,7 +259,7 @@ class LocalCloud(Shared):
             )
 
     def report(self, offset: int = 0) -> str:
-        """For a test that failed: what was printed from `offset` on, the end of it, and what was given up."""
+        """For a test that failed: the end of what was printed from `offset` on, and what was given up."""
         printed = self._output.read_bytes()[offset:] if self._output.exists() else b""
         lines = printed.decode("utf-8", "replace").splitlines()
         text = "\n".join(lines[-_REPORTED_LINES:])

@@ -1,4 +1,4 @@
-"""Asks a Cloud Tasks which tasks it has given up, so that a test can say that there were none."""
+"""Asks a Cloud Tasks which tasks it has given up, so that a test can assert that there were none."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """pytest fixtures: each is a function that starts something and ends it with the test. A test that fails is
-reported with what the local clouds printed meanwhile.
+reported with what the local clouds printed during it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z_$][A-Za-z_$0-9]*")
 
 
 class Bindings:
-    """The parameters of a GqlQuery message. Raises Refused for names that are none."""
+    """The parameters of a GqlQuery message. Raises Refused for invalid names."""
 
     def __init__(self, gql: Message) -> None:
         self._text: str = gql.query_string

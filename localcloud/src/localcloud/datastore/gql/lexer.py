@@ -106,7 +106,7 @@ def _content(kind: Kind, text: str, whole: str, position: int) -> str:
         pieces.append(inner[end : match.start()])
         end = match.end()
         if match[1] is None:
-            # Another kind of quote stands for itself, however often it comes.
+            # Another kind of quote stands for itself, even if doubled.
             pieces.append(quote if match[0][0] == quote else match[0])
         elif match[1] in _ESCAPED:
             pieces.append(_ESCAPED[match[1]])

@@ -29,7 +29,7 @@ class Reader:
         return self.token.kind is Kind.NAME and self._tokens[self._index + 1].word == "("
 
     def take(self) -> Token:
-        """The next token, and go on. The end is never left behind."""
+        """The next token, and go on. It never goes past the end."""
         token = self.token
         if token.kind is not Kind.END:
             self._index += 1
