@@ -36,6 +36,7 @@ SHOTS = (
     Shot("dashboard-phone.png", "/admin", 390, 844),
     Shot("kept-tasks.png", "/admin/kept", 1280, 800),
     Shot("public-page.png", "/", 900, 860),
+    Shot("counter-history.png", f"/counters/{demo.COUNTERS[0]}?span=hour", 900, 860),
 )
 
 
