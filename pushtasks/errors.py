@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import grpc
 
 _MOST_REPEATED = 200
+_MOST_EXPECTED = 250
 
 
 class PushTasksError(Exception):
@@ -38,7 +39,9 @@ class Rejected(PushTasksError):
         self.value = shown if len(shown) <= _MOST_REPEATED else shown[: _MOST_REPEATED - 3] + "..."
         self.given = value if _is_short(value) else self.value
         """The value itself, for JSON; described in words if it is long, or if JSON can't hold it."""
-        self.expected = expected
+        # Field and rule together are an indexed property of Datastore's: 1,500 bytes of UTF-8 at most.
+        rule = expected.encode("utf-8", "backslashreplace").decode()
+        self.expected = rule if len(rule) <= _MOST_EXPECTED else rule[: _MOST_EXPECTED - 3] + "..."
         super().__init__(self.sentence)
 
     @property

@@ -13,7 +13,7 @@ from google.cloud import ndb
 from pushtasks import group, kept_tasks
 from pushtasks.delivery import Delivery, Outcome
 from pushtasks.entities import TaskFailures, TaskRecord
-from pushtasks.errors import Contention, DatastoreUnavailable
+from pushtasks.errors import Contention, DatastoreUnavailable, Rejected
 from pushtasks.failures import described
 from pushtasks.task import Task
 from pushtasks.work import Work
@@ -32,6 +32,8 @@ class Flaky(Task[str]):
         return str(json.loads(delivery.body)["fails"])
 
     def apply(self, payload: str, delivery: Delivery, work: Work) -> None:
+        if payload == "rule":
+            raise Rejected("\N{GREEK SMALL LETTER ALPHA}" * 100, payload, "\N{RIGHTWARDS ARROW}\ud800" * 5000)
         if payload == "contention":
             raise Contention("others were faster")
         if payload == "away":
@@ -92,6 +94,17 @@ def test_what_is_not_the_tasks_own_fault_does_not_count(
         assert deliver(worker, "flaky", name, fault) in ("Contention", "DatastoreUnavailable")
 
     assert deliver(worker, "flaky", name, "no") is Outcome.APPLIED
+
+
+def test_a_rule_of_any_length_can_be_a_reason(make_worker: MakeWorker) -> None:
+    worker, name = make_worker(Flaky), secrets.token_hex(8)
+
+    assert deliver(worker, "flaky", name, "rule") is Outcome.REJECTED
+
+    with worker.database.context():
+        kept = kept_tasks.find(worker.database, f"{name}@flaky")
+    assert kept is not None
+    assert len(kept.reason.encode()) <= 1500
 
 
 def test_without_a_limit_a_task_is_tried_for_ever_and_nothing_is_stored(make_worker: MakeWorker) -> None:
