@@ -52,7 +52,7 @@ class Reference:
 
     @property
     def verdict(self) -> str:
-        missed = "misses it too" if self.figure < self.wanted else "does not"
+        missed = "misses it too" if self.figure < self.wanted else "reaches it"
         return f"{self.name} {number(self.figure)} of {number(self.wanted)}: {missed}"
 
 

@@ -27,6 +27,7 @@ REMOVED = (
     "docs",
     "default/api.py",
     "default/batch.py",
+    "default/counter_charts.py",
     "default/panel.py",
     "default/public.py",
     "default/rights.py",

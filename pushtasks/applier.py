@@ -185,7 +185,7 @@ class Applier(Generic[P]):
             try:
                 note = self._run(received, work)
             except Exception as error:
-                if not alone:
+                if not alone and error is not unit.failure:
                     raise TaskRaised(index, error) from error
                 if not isinstance(error, Rejected):
                     raise

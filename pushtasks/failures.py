@@ -29,7 +29,8 @@ _MOST_ERROR_CHARACTERS = 500
 
 def described(error: Exception) -> str:
     """An error's type and text, in one short line: what a person needs to recognise it."""
-    text = " ".join(str(error).split())
+    # A payload may have put half a character into it, which Datastore takes nowhere.
+    text = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return line if len(line) <= _MOST_ERROR_CHARACTERS else line[: _MOST_ERROR_CHARACTERS - 1] + "…"
 

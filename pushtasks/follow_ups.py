@@ -81,8 +81,14 @@ class FollowUpCreator:
             [stored] = self._database.get([FollowUps.key_of(task, parent)])
             if stored is None or self._clock() - stored.enqueued_at > self._settings.task_life:
                 return  # their own records might be gone: a second creation would no longer be harmless
+            refusals = []
             for position, wanted in enumerate(json.loads(stored.tasks)):
-                self._create_one(task, parent, position, wanted, stored.enqueued_at)
+                try:
+                    self._create_one(task, parent, position, wanted, stored.enqueued_at)
+                except QueueRefused as refused:  # by its own queue: those of others need not wait for it
+                    refusals.append(refused)
+            if refusals:
+                raise refusals[0]
 
     def _create_one(
         self, task: str, parent: str, position: int, wanted: dict[str, Any], enqueued_at: datetime

@@ -136,16 +136,18 @@ class TaskQueues:
 
         Raises NotImplementedError if the server has no BatchCreateTasks.
         """
-        request = _BatchCreateTasksRequest(
-            parent=self.path_of(tasks[0].queue), requests=[self._create_request(task) for task in tasks]
-        )
-        wrapped = tasks_v2.BatchCreateTasksRequest.wrap(request)
         try:
+            request = _BatchCreateTasksRequest(
+                parent=self.path_of(tasks[0].queue), requests=[self._create_request(task) for task in tasks]
+            )
+            wrapped = tasks_v2.BatchCreateTasksRequest.wrap(request)
             begun: Any = self.client.batch_create_tasks(wrapped, timeout=2 * _CALL_TIMEOUT_S, retry=None)
             operation = self._polled(begun.operation)
             broken = operation.exception(timeout=2 * _CALL_TIMEOUT_S)
         except api.MethodNotImplemented as error:
             raise NotImplementedError("This server has no BatchCreateTasks.") from error
+        except QueueRefused as refused:  # before anything was sent
+            return [refused] * len(tasks)
         except (*CLIENT_ERRORS, TimeoutError) as error:
             return [as_queue_error(error)] * len(tasks)
         failed = operation.metadata.failed_requests if operation.metadata else {}

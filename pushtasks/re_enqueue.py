@@ -34,7 +34,7 @@ from pushtasks.errors import (
 from pushtasks.failures import described
 from pushtasks.kept_tasks import KeptTaskView, content_type_of
 from pushtasks.queues import NewTask, TaskQueues
-from pushtasks.task import Kinds
+from pushtasks.task import Kinds, Task
 
 log = logging.getLogger(__name__)
 
@@ -231,11 +231,13 @@ class KeptTaskActions:
         if entity.replacement_payload is not None:
             payload = entity.replacement_payload
             content_type = _type_of(payload)
+        kind = self._kinds.get(entity.handler)
         return NewTask(
             name=entity.replacement,
             queue=self._queue_of(entity),
             body=payload,
             path=entity.replacement_path or entity.path,
+            service=kind.service if kind is not None else Task.service,
             # Not the time of this try: if it is repeated after its record's life, it must count as too old.
             enqueued_at=entity.replaced_at or self._clock(),
             content_type=content_type,

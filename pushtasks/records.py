@@ -53,10 +53,16 @@ def kept_of(
         detail=detail,
         queue=delivery.queue,
         path=delivery.path + (f"?{delivery.query}" if delivery.query else ""),
-        headers=dict(delivery.headers),
+        headers=_headers_of(delivery),
         payload=delivery.body[:_MOST_KEPT_BYTES],
         kept_at=now,
     )
+
+
+def _headers_of(delivery: Delivery) -> dict[str, str]:
+    """With the content type, which a WSGI server tells apart from the other headers."""
+    own = {"content-type": delivery.content_type} if delivery.content_type else {}
+    return {**delivery.headers, **own}
 
 
 def _as_text(note: Mapping[str, object]) -> str:

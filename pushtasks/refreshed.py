@@ -27,6 +27,7 @@ class Refreshed(Generic[T]):
         self._fetching = threading.Lock()
         self._value: T | None = None
         self._fetched_at_s = float("-inf")
+        self._forgotten = 0
 
     def get(self) -> T:
         """The value. Raises what fetching raises, if there is no earlier value to give."""
@@ -35,13 +36,17 @@ class Refreshed(Generic[T]):
         if value is None or age_s > 2 * self._life_s:
             return self._waited_for()
         if age_s > self._life_s and self._fetching.acquire(blocking=False):
-            threading.Thread(target=self._renew_behind, daemon=True).start()
+            try:
+                threading.Thread(target=self._renew_behind, daemon=True).start()
+            except RuntimeError:  # no thread to be had: a later caller tries again
+                self._fetching.release()
         return value
 
     def forget(self) -> None:
         """What was fetched is out of date: the next caller waits for a new value."""
         with self._lock:
             self._value = None
+            self._forgotten += 1
 
     def _waited_for(self) -> T:
         with self._fetching:
@@ -50,9 +55,12 @@ class Refreshed(Generic[T]):
             return value if value is not None and age_s <= self._life_s else self._renew()
 
     def _renew(self) -> T:
+        with self._lock:
+            forgotten = self._forgotten
         value = self._fetch()
         with self._lock:
-            self._value, self._fetched_at_s = value, self._clock_s()
+            if forgotten == self._forgotten:  # else it may have been fetched before what changed
+                self._value, self._fetched_at_s = value, self._clock_s()
         return value
 
     def _renew_behind(self) -> None:

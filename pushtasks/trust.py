@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from pushtasks.settings import Settings
 
@@ -73,7 +72,7 @@ def is_cross_site(headers: Mapping[str, str]) -> bool:
     if site is not None:
         return site != "same-origin"
     origin = headers.get("origin", "")
-    return not origin or urlsplit(origin).netloc != headers.get("host", "")
+    return not origin or origin.partition("://")[2] != headers.get("host", "")
 
 
 def _lower(items: tuple[str, ...]) -> set[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from google.cloud import ndb
 
-from pushtasks.errors import Rejected
+from pushtasks.errors import Rejected, TaskFailure
 from pushtasks.payload import canonical_json
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ MOST_PAYLOAD_BYTES = 98_000
 """Cloud Tasks documents 100 KB for a task in one place and 1 MB in another; the rest is for its headers."""
 
 _MOST_FOLLOW_UPS = 100
+_MOST_FOLLOW_UPS_BYTES = 1_000_000
+"""Of one task's together: they are one entity, which holds 1,048,572 bytes ("Limits", Datastore docs)."""
+
+_AROUND_A_FOLLOW_UP = 200
+"""Bytes of its kind's name, its time and the JSON around them, at the most."""
 
 
 class Lookup(Protocol):
@@ -63,13 +68,20 @@ class UnitOfWork:
         self._written: dict[Identity, ndb.Model] = {}
         self._deleted: dict[Identity, ndb.Key] = {}
         self._touched: set[Identity] = set()
+        self.failure: TaskFailure | None = None
+        """What a read failed with: then the transaction failed, whichever task it was that read."""
 
     def fetch(self, keys: Iterable[ndb.Key]) -> None:
         """Read these in one call, except those that were read before."""
         wanted = {key.flat(): key for key in keys}
         missing = [key for flat, key in wanted.items() if flat not in self._stored]
         if missing:
-            for key, found in zip(missing, self._lookup(missing), strict=True):
+            try:
+                entities = self._lookup(missing)
+            except TaskFailure as failure:
+                self.failure = failure
+                raise
+            for key, found in zip(missing, entities, strict=True):
                 self._stored[key.flat()] = found
 
     def read(self, key: ndb.Key) -> Any:
@@ -141,6 +153,7 @@ class Work:
         self._unit = unit
         self._kinds = kinds
         self.follow_ups: list[FollowUp] = []
+        self._follow_ups_bytes = 0
 
     @property
     def slot(self) -> int:
@@ -199,6 +212,13 @@ class Work:
         body = canonical_json(payload)
         if len(body) > MOST_PAYLOAD_BYTES:
             raise Rejected("payload", f"{len(body)} bytes", f"at most {MOST_PAYLOAD_BYTES} bytes of JSON")
+        self._follow_ups_bytes += len(body) + _AROUND_A_FOLLOW_UP
+        if self._follow_ups_bytes > _MOST_FOLLOW_UPS_BYTES:
+            raise Rejected(
+                "follow-ups",
+                f"{self._follow_ups_bytes} bytes",
+                f"at most {_MOST_FOLLOW_UPS_BYTES} bytes of JSON of one task",
+            )
         self.follow_ups.append(FollowUp(task.name, json.loads(body), due_time(self.now, at, delay)))
 
     def _key(self, model: type[ndb.Model], id: str | int, parent: ndb.Key | None) -> ndb.Key:

@@ -91,6 +91,8 @@ class Worker:
             came_to = line.failures.count(delivery, error)
             if came_to is None:
                 raise
+            # Another delivery may have applied it, and died before it created what follows.
+            self._follow_ups.create(task, delivery.name)
             return came_to
         if result.follow_ups:
             self._follow_ups.create(task, delivery.name)

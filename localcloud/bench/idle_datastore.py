@@ -54,7 +54,10 @@ def _begin(_request: bytes, _context: grpc.ServicerContext) -> bytes:
 
 def _missing(request: bytes, _context: grpc.ServicerContext) -> bytes:
     response = _lookup_response()
-    for key in _lookup.FromString(request).keys:
+    lookup = _lookup.FromString(request)
+    if lookup.read_options.HasField("new_transaction"):
+        response.transaction = b"any"
+    for key in lookup.keys:
         response.missing.add(version=1).entity.key.CopyFrom(key)
     answer: bytes = response.SerializeToString()
     return answer

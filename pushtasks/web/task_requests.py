@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATH, QUERY, CONTENT_TYPE = "pushtasks.path", "pushtasks.query", "pushtasks.content_type"
 
 UNREADABLE_PATH = "/_unreadable_path"
-"""Where a request with a path that is not UTF-8 is sent, for a handler to answer."""
+"""Where a request with a path that is not a line of UTF-8 is sent, for a handler to answer."""
 
 
 def set_aside(application: WSGIApplication) -> WSGIApplication:
@@ -31,15 +31,22 @@ def set_aside(application: WSGIApplication) -> WSGIApplication:
         environ[CONTENT_TYPE] = environ.get("CONTENT_TYPE", "")
         environ["QUERY_STRING"] = ""
         environ["CONTENT_TYPE"] = "application/octet-stream"
-        try:
-            environ["PATH_INFO"].encode("latin-1").decode("utf-8")
-        except UnicodeDecodeError:
+        if not _is_readable(environ[PATH]):
             environ["PATH_INFO"] = UNREADABLE_PATH
         logs.trace.set(environ.get("HTTP_X_CLOUD_TRACE_CONTEXT", "").partition("/")[0])
         logs.origin.set(environ.get("HTTP_X_TASK_TRACE", ""))
         return application(environ, start_response)
 
     return middleware
+
+
+def _is_readable(path: str) -> bool:
+    """Is it UTF-8, on one line? Routes end with $, which a line's end may follow."""
+    try:
+        path.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return "\n" not in path
 
 
 def headers_of(environ: WSGIEnvironment) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Deliveries whose path is not UTF-8: no handler can ever be found for them, so they are kept as rejected."""
+"""Deliveries whose path is not a line of UTF-8. No kind takes them: they are kept as rejected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnreadablePath(Task[None]):
     queues = ("unreadable-path",)
 
     def parse(self, delivery: Delivery) -> NoReturn:
-        raise Rejected("path", delivery.path, "percent-encoded UTF-8")
+        raise Rejected("path", delivery.path, "percent-encoded UTF-8 on one line")
 
     def apply(self, payload: None, delivery: Delivery, work: Work) -> None:
         """Never called: `parse` rejects."""

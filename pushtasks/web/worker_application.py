@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _WORDS = {
     404: "There is nothing at this address. Each kind of task goes to its own, /NAME.",
     405: "This address does not answer this method. Tasks are sent by POST.",
+    501: "This method is not known here. Tasks are sent by POST.",
     500: "Failed, for a reason that is in the log.",
 }
 
@@ -50,7 +51,7 @@ def worker_application(
         ],
         config={"worker": worker},
     )
-    application.error_handlers = dict.fromkeys((403, 404, 405, 500), _answer_error)
+    application.error_handlers = dict.fromkeys((403, 404, 405, 500, 501), _answer_error)
     return task_requests.set_aside(application), worker
 
 

@@ -65,7 +65,7 @@ def test_a_miss_says_whether_the_machine_misses_as_well() -> None:
     slow, quick = Reference("idle", 300, 400), Reference("idle", 500, 400)
 
     assert Row("speed", 1, "/s", SPEED, reference=slow).verdict == "NO (idle 300.0 of 400.0: misses it too)"
-    assert Row("speed", 1, "/s", SPEED, reference=quick).verdict == "NO (idle 500.0 of 400.0: does not)"
+    assert Row("speed", 1, "/s", SPEED, reference=quick).verdict == "NO (idle 500.0 of 400.0: reaches it)"
 
 
 def test_a_miss_is_never_hidden_by_rounding() -> None:

@@ -20,7 +20,7 @@ from counters.increment import Increment
 from counters.settings import CounterSettings
 from counters.tasks import TASKS
 from counters.update_counter import UpdateCounter
-from pushtasks import names
+from pushtasks import creation, names
 from pushtasks.applier import Applier
 from pushtasks.database import Database
 from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, Delivery, Outcome
@@ -479,3 +479,49 @@ def test_a_task_that_is_delivered_between_two_looks_is_a_duplicate(
     with database.context():
         enqueuer.increment(Increment(name, 1), f"key-{name}")
         assert enqueuer.increment(Increment(name, 1), f"key-{name}").state is State.DUPLICATE
+
+
+class _OneQueue(UpdateCounter):
+    queues = ("counter-updates-0",)
+
+
+def test_a_refusal_after_a_lost_answer_is_not_told_as_refused(
+    queues: TaskQueues, database: Database, proxy: FaultyProxy, pending: Pending, name: str
+) -> None:
+    """The task of the lost answer is there, and will be applied."""
+    # Of one queue, so that a batch is one call.
+    tasks = Tasks(kinds_of(_OneQueue), queues, database, sleep=lambda seconds: None)
+    payload = Increment(name, 1).payload
+    for method, count in (("CreateTask", 1), ("BatchCreateTasks", 3)):
+        proxy.set_faults(
+            tasks=[
+                {"method": method, "fault": "response_lost", "times": 1},
+                {"method": "*", "fault": "request_lost", "code": "UNIMPLEMENTED"},
+            ]
+        )
+        answers = tasks.enqueue_many(_OneQueue, [payload] * count)
+        assert {answer.state for answer in answers} == {State.UNKNOWN}
+        proxy.clear_faults()
+    assert sum(pending(name).values()) == 4
+
+
+def test_after_a_long_silence_nobody_is_kept_waiting_for_another(
+    enqueuer: Counting, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(creation, "_PATIENCE_S", 0.05)
+    before = proxy.report()["tasks"]["calls"].get("CreateTask", 0)
+    proxy.set_faults(tasks=[{"method": "CreateTask", "fault": "request_lost", "delay_seconds": 0.1}])
+    assert enqueuer.increment(Increment(name, 1)).state is State.UNKNOWN
+    assert proxy.report()["tasks"]["calls"]["CreateTask"] == before + 1
+
+
+def test_without_a_known_region_every_task_of_a_batch_is_refused(
+    database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", "127.0.0.1:1")
+    settings = CounterSettings.read({"GOOGLE_CLOUD_PROJECT": PROJECT})
+    tasks = Tasks(kinds_of(_OneQueue), TaskQueues(settings), database)
+
+    answers = tasks.enqueue_many(_OneQueue, [Increment(name, 1).payload] * 3)
+
+    assert [answer.state for answer in answers] == [State.REFUSED] * 3

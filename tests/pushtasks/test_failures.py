@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from google.cloud import ndb
 
-from pushtasks import kept_tasks
+from pushtasks import group, kept_tasks
 from pushtasks.delivery import Delivery, Outcome
 from pushtasks.entities import TaskFailures, TaskRecord
 from pushtasks.errors import Contention, DatastoreUnavailable
@@ -82,7 +82,10 @@ def test_a_task_that_succeeds_in_time_is_applied(make_worker: MakeWorker) -> Non
 
 
 @pytest.mark.parametrize("fault", ["contention", "away"])
-def test_what_is_not_the_tasks_own_fault_does_not_count(make_worker: MakeWorker, fault: str) -> None:
+def test_what_is_not_the_tasks_own_fault_does_not_count(
+    make_worker: MakeWorker, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "_LONGEST_SPACING_S", 0.001)
     worker, name = make_worker(Flaky), secrets.token_hex(8)
 
     for _ in range(5):
@@ -158,3 +161,7 @@ def test_an_error_is_described_in_one_short_line() -> None:
     assert described(ValueError("a\n b")) == "ValueError: a b"
     assert described(KeyError()) == "KeyError"
     assert len(described(ValueError("y" * 9000))) == 500
+
+
+def test_an_error_is_described_in_what_datastore_takes_whatever_the_payload_put_into_it() -> None:
+    assert described(ValueError("odd: \ud800")) == "ValueError: odd: \\ud800"

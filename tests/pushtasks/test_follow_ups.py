@@ -328,6 +328,24 @@ def test_a_creation_that_is_refused_is_tried_for_a_day_and_then_kept_for_a_perso
     assert (kept.reason, kept.detail) == ("refused by its queue", "The queue is disabled.")
 
 
+def test_a_refused_follow_up_does_not_hold_up_those_after_it(
+    worker: Worker, order: Order_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = []
+
+    def refuse_the_first(task: NewTask) -> None:
+        asked_for.append(task.name)
+        if len(asked_for) == 1:
+            raise QueueRefused("The queue is disabled.")
+
+    monkeypatch.setattr(worker.queues, "create", refuse_the_first)
+    delivery = order(receipts=3)
+    with pytest.raises(QueueRefused, match="disabled"):
+        worker.deliver("order", delivery)
+
+    assert asked_for == [follow_ups.name_of("order", delivery.name, position) for position in range(3)]
+
+
 @pytest.mark.parametrize(
     ("payload", "expected"), [("x" * 100_000, "98000 bytes of JSON"), ({1, 2}, "what JSON can hold")]
 )
@@ -384,3 +402,20 @@ def test_a_timeline_leads_from_a_parent_to_its_follow_ups_and_back(worker: Worke
         parent = timelines.of("order", delivery.name)
     assert parent is not None
     assert {each.state for each in parent.follow_ups} == {"applied"}
+
+
+def test_a_delivery_that_fails_and_finds_its_task_applied_creates_what_follows(
+    worker: Worker, order: Order_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise RuntimeError("a release with a mistake")
+
+    monkeypatch.setattr(Order, "attempts", 3)
+    first, second = order(), order()
+    line = worker._lines["order"]
+    line.committer.commit(line.applier.receive(first))  # and its process dies before it goes on
+    monkeypatch.setattr(Order, "parse", mistaken)
+
+    assert worker.deliver("order", second) is Outcome.DUPLICATE
+
+    assert pending(worker, first.name) == [True] * 3

@@ -16,7 +16,7 @@ from localcloud.testing import FaultyProxy, TasksProcess
 from counters.settings import CounterSettings
 from counters.tasks import TASKS
 from counters.update_counter import UpdateCounter
-from pushtasks import deletion, kept_tasks, names
+from pushtasks import deletion, kept_tasks, names, records
 from pushtasks.applier import Applier
 from pushtasks.database import Database
 from pushtasks.delivery import ENQUEUED_AT_HEADER, Clock, Delivery, Outcome, handler_of, utc_now
@@ -413,3 +413,24 @@ def test_many_are_run_or_deleted_at_once_and_what_is_gone_is_told(
     assert {record.outcome for record in records} == {DELETED}
     with pytest.raises(Rejected, match="at most 1000"):
         actions.run([(queue, str(number)) for number in range(1001) for queue in ("q",)])
+
+
+def test_a_task_goes_again_to_its_kinds_own_service(
+    database: Database, queues: TaskQueues, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UpdateCounter, "service", "mailer")
+
+    actions(database, queues).enqueue_again([kept])
+
+    name = kept.replace("@update-counter", "-r1")
+    [task] = [found for queue in UpdateCounter.queues if (found := queues.get(name, queue))]
+    assert task.app_engine_http_request.app_engine_routing.service == "mailer"
+
+
+def test_a_rejected_task_is_kept_with_its_content_type(database: Database) -> None:
+    delivery = Delivery(name="a", queue="q", content_type="text/plain; charset=latin1", body=b"\xe4")
+
+    with database.context():
+        kept = records.kept_of("t", delivery, REJECTED, utc_now(), reason="a reason", detail="A detail.")
+
+    assert kept_tasks.content_type_of(kept.headers) == "text/plain; charset=latin1"

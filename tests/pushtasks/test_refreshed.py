@@ -94,3 +94,43 @@ def test_a_failure_behind_the_scenes_is_raised_to_the_next_caller() -> None:
         return False
 
     wait_until(is_raised, "the failure to show")
+
+
+def test_what_was_being_fetched_when_it_was_forgotten_is_not_kept() -> None:
+    clock = Clock()
+    numbers = iter(range(10))
+    fetches, go = threading.Event(), threading.Event()
+
+    def fetch() -> int:
+        number = next(numbers)
+        if number == 1:
+            fetches.set()
+            assert go.wait(30)
+        return number
+
+    value = Refreshed(fetch, 30, clock)
+    assert value.get() == 0
+    clock.now_s = 31
+    assert value.get() == 0  # and a newer one is being fetched
+    assert fetches.wait(30)
+    value.forget()
+    go.set()
+
+    assert value.get() == 2
+
+
+def test_where_no_thread_can_be_started_the_old_value_is_given_and_nobody_waits_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    clock = Clock()
+    numbers = iter(range(10))
+    value = Refreshed(lambda: next(numbers), 30, clock)
+    assert value.get() == 0
+    clock.now_s = 31
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert value.get() == 0
+    assert value._fetching.acquire(blocking=False)

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 from pushtasks.applier import Applier
 from pushtasks.delivery import Delivery, Outcome
 from pushtasks.entities import TaskRecord
-from pushtasks.errors import CommitTooLarge, PlainAccess, Rejected, TaskRaised, UnsentWrites
+from pushtasks.errors import CommitTooLarge, Contention, PlainAccess, Rejected, TaskRaised, UnsentWrites
 from pushtasks.task import Task
-from pushtasks.work import Work
+from pushtasks.work import UnitOfWork, Work
 from pushtasks.worker import Worker
 from tests.pushtasks.conftest import MakeWorker, delivery_of
 
@@ -278,3 +279,37 @@ def test_a_task_that_alone_is_too_large_for_a_commit_is_rejected(make_worker: Ma
 
     with worker.database.context():
         assert TaskRecord.key_of("fill", name).get().outcome == "rejected"
+
+
+def test_a_read_that_fails_while_a_task_is_applied_is_the_groups_failure_not_the_tasks(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = make_worker(Change)
+    applier = worker._lines["change"].applier
+    body = json.dumps({"run": secrets.token_hex(4), "steps": [["add", 0, 1]]}).encode()
+    received = [applier.receive(delivery_of(body)) for _ in range(2)]
+    fetch, calls = UnitOfWork.fetch, []
+
+    def locked(unit: UnitOfWork, keys: Any) -> None:
+        calls.append(keys)
+        if len(calls) > 1:  # after the records and the statistics
+
+            def refuse(keys: Sequence[ndb.Key]) -> list[ndb.Model | None]:
+                raise Contention(f"others have locked {keys}")
+
+            unit._lookup = refuse
+        fetch(unit, keys)
+
+    monkeypatch.setattr(UnitOfWork, "fetch", locked)
+    with pytest.raises(Contention):
+        applier.apply(received)
+
+
+def test_follow_ups_that_no_entity_could_hold_are_rejected() -> None:
+    work = Work(UnitOfWork(lambda keys: [None] * len(keys), 0, datetime.now(UTC)))
+    for _ in range(10):
+        work.enqueue(Change, "x" * 90_000)
+
+    with pytest.raises(Rejected, match="follow-ups"):
+        for _ in range(10):
+            work.enqueue(Change, "x" * 90_000)

@@ -69,6 +69,7 @@ def test_a_second_delivery_is_answered_2xx_and_changes_nothing(
         ("/update-counter", "\xff/\xfe", b"\xff", "update-counter"),
         ("/update-counter", None, b"", "update-counter"),
         ("/update-counter\xff", None, b"counter=a&amount=1", "unreadable-path"),
+        ("/update-counter\n", None, b"counter=a&amount=1", "unreadable-path"),
     ],
 )
 def test_what_webapp2_would_answer_500_is_kept_as_rejected_and_answered_2xx(
@@ -91,6 +92,15 @@ def test_what_webapp2_would_answer_500_is_kept_as_rejected_and_answered_2xx(
         kept = ndb.Key(KeptTask, TaskRecord.key_of(handler, name).id()).get()
         assert kept.payload == body
         assert kept.headers["x-appengine-taskname"] == name
+
+
+@pytest.mark.parametrize(("method", "status"), [("PUT", 405), ("PATCH", 501)])
+def test_another_method_is_answered_in_one_sentence(worker: WorkerClient, method: str, status: int) -> None:
+    answer = worker.request("/update-counter", method=method)
+
+    assert answer.status_int == status
+    assert "sent by POST" in answer.text
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_body_that_was_cut_short_is_delivered_again_and_never_applied(

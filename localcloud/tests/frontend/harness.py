@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -56,6 +57,8 @@ class FakeInstance:
     answer: Callable[[Received], Awaitable[bytes | None]] | None = None
     # Answers before it has read the body, and closes the connection a little later.
     answer_early: Callable[[Received], Awaitable[bytes | None]] | None = None
+    # How many of the next connections are reset, as those are that a stopping instance has not accepted yet.
+    resets: int = 0
     received: list[Received] = field(default_factory=list)
     connections: int = 0
     port: int = 0
@@ -74,6 +77,11 @@ class FakeInstance:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if self.resets:
+                    self.resets -= 1
+                    linger = struct.pack("ii", 1, 0)
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    break
                 request = Received(head[:-4], b"")
                 if self.answer_early is not None:
                     writer.write(await self.answer_early(request) or b"")

@@ -83,6 +83,21 @@ def test_a_kept_connection_that_has_been_closed_is_not_noticed_by_a_get(front_en
     assert len(front_end.instance().received) == 3
 
 
+def test_a_get_that_a_stopping_instance_has_not_read_is_asked_again_once(front_end: FrontEnd) -> None:
+    front_end.answer_with(CLOSING + b"\r\nok")  # no connection is kept
+    for resets, status in ((1, 200), (2, 502)):
+        front_end.instance().resets = resets
+        assert front_end.request().status == status
+    front_end.instance().resets = 1
+    assert front_end.request("POST", "/", b"1").status == 502
+
+
+def test_a_get_that_a_program_has_read_and_died_of_is_not_asked_again(front_end: FrontEnd) -> None:
+    front_end.answer_with(None, OK)
+    assert front_end.request().status == 502
+    assert len(front_end.instance().received) == 1
+
+
 def test_a_post_is_never_sent_twice(front_end: FrontEnd) -> None:
     front_end.answer_with(OK, None, OK)
     assert front_end.request().status == 200

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from localcloud.frontend.messages import Response
-from localcloud.frontend.upstream import Instance, NothingSentError
+from localcloud.frontend.upstream import ConnectionResetByInstanceError, Instance, NothingSentError
 
 _RETRY_SECONDS = 0.05
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
@@ -29,9 +29,10 @@ class Balancer:
         """The answer of one instance.
 
         Raises UpstreamError: NothingSentError after `pending_seconds` without an instance, AnswerTooLateError
-        after `answer_seconds` without an answer.
+        after `answer_seconds` without an answer; any other says that an instance had the request and failed.
         """
         is_head, repeatable = method == b"HEAD", method in _REPEATABLE
+        was_reset = False
         pending_until: float | None = None
         refused: set[Instance] = set()
         while True:
@@ -51,6 +52,12 @@ class Balancer:
                         raise
                     refused.clear()
                     await asyncio.sleep(_RETRY_SECONDS)
+            except ConnectionResetByInstanceError:
+                # An instance that stops resets the connections that it has not accepted yet: ask once more.
+                if was_reset or not repeatable:
+                    raise
+                was_reset = True
+                await asyncio.sleep(_RETRY_SECONDS)
             finally:
                 instance.in_flight -= 1
 

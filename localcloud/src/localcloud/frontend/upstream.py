@@ -34,6 +34,10 @@ class ConnectionDroppedError(UpstreamError):
     """The connection ended before the first byte of an answer; the program may have had the request."""
 
 
+class ConnectionResetByInstanceError(ConnectionDroppedError):
+    """The system ended the connection because the program has not read all that was sent to it."""
+
+
 class AnswerTooLateError(UpstreamError):
     """The time that the platform allows a request is over; the program may still be working on it."""
 
@@ -96,6 +100,8 @@ class InstanceConnection(asyncio.Protocol):
             self._complete()  # an answer that ends with its connection
         elif self._has_begun:
             self._fail(UpstreamError("it closed the connection in the middle of its answer"))
+        elif isinstance(exc, ConnectionResetError):
+            self._fail(ConnectionResetByInstanceError("it closed the connection without an answer"))
         else:
             self._fail(ConnectionDroppedError("it closed the connection without an answer"))
 
