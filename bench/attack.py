@@ -144,7 +144,7 @@ def _get(port: int, path: str) -> tuple[int, dict[str, Any]]:
 
 
 def _disturb(folder: Path, supervisor: int, chance: random.Random, fillable: bool) -> str:
-    """Do one bad thing; what it was."""
+    """Do one bad thing; returns which."""
     victims = [each for each in psutil.Process(supervisor).children(recursive=True) if _is_ours(each)]
     kind = chance.choices(("kill", "stop", "fill"), (6, 3, 1 if fillable else 0))[0]
     if kind == "fill":
@@ -175,7 +175,7 @@ def _is_ours(process: psutil.Process) -> bool:
 
 
 def _check(port: int, account: Account) -> list[str]:
-    """What differs from what was accepted; waits until every task is through."""
+    """What differs from what was accepted; waits until every task is done."""
     wrong: list[str] = []
     deadline = time.monotonic() + 400
     pending = list(account.tasks)

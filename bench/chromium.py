@@ -1,4 +1,4 @@
-"""Where the browser is that the browser's tests and `make screenshots` drive."""
+"""Finds the browser that the browser tests and `make screenshots` use."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def remember_an_hour(cloud: LocalCloud) -> int:
 
 
 def disturb(cloud: LocalCloud) -> None:
-    """From now on things go wrong."""
+    """From now on, make things go wrong."""
     cloud.set_faults(deliveries=DELIVERIES, datastore=DATASTORE)
 
 

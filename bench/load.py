@@ -143,12 +143,12 @@ def _report(
 
 
 def _report_cost(before: dict[str, Any], after: dict[str, Any], increments: int) -> None:
-    """What the servers counted meanwhile, for each increment."""
+    """What the servers counted during the run, for each increment."""
     if not increments or "datastore" not in after:
         return
     used, was = after["datastore"], before["datastore"]
     if used["reads"] < was["reads"]:
-        return  # it was started again meanwhile, and has counted from 0
+        return  # it was restarted in between, and has counted from 0
     reads, writes = ((used[kind] - was[kind]) / increments for kind in ("reads", "writes"))
     rpcs = (sum(used["rpcs"].values()) - sum(was["rpcs"].values())) / increments
     print(f"  Datastore    {reads:.2f} reads, {writes:.2f} writes, {rpcs:.2f} RPCs an increment")
@@ -198,7 +198,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return int(text)
 
 

@@ -1,6 +1,6 @@
 """An hour of history for demonstrations: the application's own code, with a clock that runs through it.
 
-Whatever a dashboard shows of it is consistent: every task was applied by the code that applies real ones.
+All that a dashboard shows of it is consistent: every task was applied by the code that applies real ones.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A model of what the counter service runs on: Cloud Tasks, instances, Datastore. All in virtual time.
 
-What is taken for true, and from where:
+What is assumed, and on what grounds:
 - A queue dispatches at most 500 tasks a second (documented quota), and no more than its
   `max_concurrent_requests` at a time. What fails is tried again after 0.5 s, 1 s, 2 s ... (queue.yaml).
 - An instance serves as many tasks at a time as its gunicorn has threads. It is one process, so what it

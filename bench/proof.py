@@ -122,6 +122,6 @@ def _sums_of(records: Iterable[Any]) -> Sums:
 
 
 def _counters_of(record: Any) -> set[str]:
-    """The counters that a record notes; none if it is not about counters."""
+    """The counters that a record notes; empty if it is not about counters."""
     note = json.loads(record["note"] or "{}")
     return set(note.get("counters", ())) | ({note["counter"]} if "counter" in note else set())

@@ -25,7 +25,7 @@ class Book:
     refused: int = 0
     unclear: int = 0
     repeated: int = 0
-    """Requests sent again under the same Idempotency-Key, because an answer was lost or was no."""
+    """Requests sent again under the same Idempotency-Key, because an answer was lost or was a refusal."""
     seconds: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
     first_refusal: str = ""

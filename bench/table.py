@@ -166,7 +166,7 @@ def rendered(rows: Iterable[Row]) -> str:
 
 
 def number(value: float) -> str:
-    """As many digits as mean something, and one more, so that no miss looks like a hit."""
+    """One digit more than is significant, so that no miss looks like a hit."""
     if value >= 1000:
         return f"{value:,.0f}"
     if value >= 100:

@@ -64,7 +64,7 @@ class World:
 
 
 class VirtualLock:
-    """As threading.Lock, but that those who wait get it in the order of their coming."""
+    """Like threading.Lock, but those who wait get it in the order in which they came."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -73,7 +73,7 @@ class VirtualLock:
 
     def acquire(self) -> bool:
         if self._held:
-            self._world.wait_for(self._waiting)  # whoever releases it leaves it held, for us
+            self._world.wait_for(self._waiting)  # the releasing thread leaves it held, for us
         self._held = True
         return True
 

@@ -81,7 +81,7 @@ EDITS = (
     ("Makefile", r"see it counted once", "see it welcomed once"),
     ("tests/test_architecture.py", r'"counters"', '"guests"'),
 )
-"""File, pattern, what stands there instead."""
+"""File, pattern, replacement."""
 
 
 def make_bare(root: Path, name: str) -> list[str]:
@@ -160,7 +160,7 @@ def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotRename(
-            f"{root} is no git checkout. Make it one first: git init && git add . && git commit"
+            f"{root} is not a git checkout. Make it one first: git init && git add . && git commit"
         )
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""Deploying, step by step: checks first, then what the application needs, at last the application.
+"""Deploying, step by step: checks first, then what the application needs, finally the application.
 
 Each step finds out what is there already, so that all of it can be repeated: after a failure it goes on
 where it stopped, and later it deploys a new version.
@@ -210,7 +210,7 @@ class Deployment:
         )
 
     def deploy_queues(self) -> None:
-        """queue.yaml speaks for all queues of the project: those that it leaves out are paused.
+        """queue.yaml describes all queues of the project: those that it leaves out are paused.
 
         (So does gcloud; the documentation says disabled. Neither loses what waits in them.)
         """

@@ -17,7 +17,7 @@ _ABSENT = ("NOT_FOUND", "does not contain an App Engine application", "was not f
 
 
 class Stopped(Exception):
-    """It can't go on. The message is one line: what is wrong, and the command that mends it."""
+    """It can't go on. The message is one line: what is wrong, and the command that fixes it."""
 
 
 class Gcloud:
@@ -41,7 +41,7 @@ class Gcloud:
             print(f"#   {sentence}", flush=True)
 
     def change(self, *arguments: str, mend: str = "") -> None:
-        """Run a command that changes something. Raises Stopped if it fails, with what mends it."""
+        """Run a command that changes something. Raises Stopped if it fails, with how to fix it."""
         command = self._command(arguments)
         self._show(command)
         if self.dry_run:

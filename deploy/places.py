@@ -9,7 +9,7 @@ from google.appengine.api import appinfo, queueinfo
 
 from deploy.gcloud import Stopped
 
-# App Engine calls these two by older names ("App Engine locations"); everything else has the region's.
+# App Engine calls these two by older names ("App Engine locations"); everything else uses the region's name.
 _APP_LOCATIONS = {"us-central1": "us-central", "europe-west1": "europe-west"}
 _REGIONS = {location: region for region, location in _APP_LOCATIONS.items()}
 

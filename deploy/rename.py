@@ -22,7 +22,7 @@ _AT_FIRST = ("counter-service", "counter")
 """The project's name, and what queues and settings begin with, before the first renaming."""
 
 _NOT_OURS = ("localcloud/", "pushtasks/", "deploy/rename.py", "CHANGELOG.md")
-"""Files that stay: what a fork keeps as it is, this one, and what has been."""
+"""Files that stay: what a fork keeps as it is, this one, and the history."""
 
 
 class CannotRename(Exception):
@@ -95,7 +95,7 @@ def _files(root: Path) -> Iterator[str]:
         check=False,
     )
     if listed.returncode:
-        raise CannotRename(f"{root} is no git checkout. Make it one first: git init && git add .")
+        raise CannotRename(f"{root} is not a git checkout. Make it one first: git init && git add .")
     for file in sorted(set(listed.stdout.splitlines())):
         if (root / file).is_file() and not file.startswith(_NOT_OURS):
             yield file

@@ -87,7 +87,7 @@ class Applier(Generic[P]):
         return received
 
     def apply(self, received: Sequence[Received[P]], *, records_first: bool = False) -> list[Result]:
-        """Apply all in one transaction, once. Raises TaskFailure if none is applied, as far as we know.
+        """Apply all in one transaction, tried once. Raises TaskFailure if none was applied, as far as known.
 
         Raises TaskRaised if one task of several raises anything; a single task's own failure is raised as it
         is. Calling it again with the same deliveries settles what a lost answer left open: a record that

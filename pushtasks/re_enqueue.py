@@ -254,7 +254,7 @@ class KeptTaskActions:
 def parse_edit(path: str, text: str, kept_path: str, kept_payload: bytes) -> Edit | None:
     """The edit that a form describes; None if it changes nothing. Raises Rejected.
 
-    Browsers send line ends as CR LF, so that alone is no change.
+    Browsers send line ends as CR LF, so that alone is not a change.
     """
     own_path, kept_own_path = path.partition("?")[0], kept_path.partition("?")[0]
     if own_path != kept_own_path or len(path) > 2000 or not path.isascii() or not path.isprintable():

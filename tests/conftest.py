@@ -16,7 +16,7 @@ from pushtasks.database import Database
 
 PROJECT = "test-project"
 
-# A busy machine is no failure: what takes too long is ended by pytest's own timeout.
+# A busy machine is not a failure: what takes too long is ended by pytest's own timeout.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 

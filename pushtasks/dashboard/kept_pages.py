@@ -212,5 +212,5 @@ def _heading(action: str, count: int | None) -> str:
     number = "" if count is None else f" {whole(count)}"
     more = ", the latest of more" if (count or 0) >= MOST_AT_ONCE else ""
     if count is None:
-        more = ", whose number can\N{RIGHT SINGLE QUOTATION MARK}t be told just now"
+        more = ", whose number can\N{RIGHT SINGLE QUOTATION MARK}t be counted just now"
     return f"Discard all{number}{more}" if action == DISCARD else f"Enqueue all{number} again{more}"

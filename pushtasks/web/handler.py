@@ -51,7 +51,7 @@ class Handler(webapp2.RequestHandler):
 
     @cached_property
     def form(self) -> dict[str, list[str]]:
-        """A form's values by name. Raises Rejected for a body that is no form."""
+        """A form's values by name. Raises Rejected for a body that is not a form."""
         if kind_of(self.content_type) != "application/x-www-form-urlencoded":
             raise Rejected("Content-Type", self.content_type, "application/x-www-form-urlencoded")
         charset_of(self.content_type)

@@ -147,7 +147,7 @@ def test_the_log_is_followed_stands_still_for_a_reader_and_tells_when_it_is_cut_
         other = visit_console()
         form = other.open("/tasks/new")
         form.get_by_label("Path of a service").fill("/nowhere")
-        form.get_by_label("Name, if").fill(name)
+        form.get_by_label("Name (optional)").fill(name)
         form.get_by_role("button", name="Create").click()
 
     say("first-followed")

@@ -219,7 +219,7 @@ def parse_host(host: str) -> tuple[str, int | None] | None:
 
 
 def host_without_port(host: str) -> str:
-    """The name in a Host header; empty if it is no valid host."""
+    """The name in a Host header; empty if it is not a valid host."""
     parsed = parse_host(host)
     return parsed[0] if parsed else ""
 

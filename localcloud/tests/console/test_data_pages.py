@@ -189,7 +189,7 @@ def test_a_filter_that_cannot_be_is_told_and_kept(visitor: Visitor) -> None:
     page = visitor.get("/data/kind", kind="T", property="a", operator="<", value="x", type="integer")
 
     assert page.status == 400
-    assert "Filter 1 (a): 'x' is no integer" in page.message
+    assert "Filter 1 (a): 'x' is not an integer" in page.message
     assert ("value", "x") in page.form("/data/kind").fields
 
 

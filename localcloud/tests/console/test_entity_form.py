@@ -123,7 +123,7 @@ def test_what_cannot_be_parsed_is_told_at_its_row() -> None:
     (wrong,) = apply_rows([a, b], entity)
 
     assert wrong is a
-    assert "no integer" in wrong.note
+    assert "not an integer" in wrong.note
 
 
 def test_after_somebody_elses_change_the_form_shows_theirs_and_keeps_ones_own() -> None:

@@ -110,7 +110,7 @@ def test_bad_input_keeps_the_form_and_writes_nothing(
     page = visitor.submit(form)
 
     assert page.status == 400
-    assert "'many' is no integer" in page.message
+    assert "'many' is not an integer" in page.message
     assert ("text", "3") in page.form("/data/entity").fields
     assert stored(datastore, key(where, "T", 1)) == entity(where, "T", 1, a=1, b=2)
 

@@ -128,8 +128,8 @@ def test_a_task_may_wait_for_its_time(tasks_visitor: Visitor, handler: Handler) 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"headers": "nonsense"}, "no header"),
-        ({"when": "tomorrow"}, "no time"),
+        ({"headers": "nonsense"}, "not a header"),
+        ({"when": "tomorrow"}, "not a time"),
         ({"body": "?", "encoding": "base64"}, "base64"),
         ({"target": "nowhere"}, "INVALID_ARGUMENT"),
     ],

@@ -77,7 +77,7 @@ def test_lines_are_in_the_order_of_keys_and_always_the_same(datastore: Datastore
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"{", "Line 2: This is no JSON"),
+        (b"{", "Line 2: This is not JSON"),
         (b'{"properties": {}}', "Line 2: the entity has no key"),
         (b'{"key": {"path": [{"kind": "T"}]}}', "Line 2: Key path element must not be incomplete"),
         (b'{"key": {"path": [{"kind": "T", "id": "1"}]}}', "Line 2: the same key as in line 1"),

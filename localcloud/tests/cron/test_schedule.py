@@ -73,7 +73,7 @@ def test_an_interval_of_many_minutes_is_rounded_down_to_the_minute() -> None:
         ("every 0 minutes", "an interval of 0 never ends"),
         ("every 7 hours synchronized", "divides 24 hours evenly"),
         ("every monday", "the time of the day is missing"),
-        ("every monday 24:00", "'24:00' is no time"),
+        ("every monday 24:00", "'24:00' is not a time"),
         ("30 of feb 10:00", "none of its months has a day 30"),
         ("every 5 minutes daily", "is too much"),
         ("0 * * * *", "'of' and a month are missing"),

@@ -166,7 +166,7 @@ def test_a_commit_that_fails_leaves_nothing_behind(
         api.commit(transaction=transaction)
     api.rollback(transaction)
     assert api.get("New", "name") is None
-    # Its locks are free, and it is no conflict for those who read before it.
+    # Its locks are free, and it is not a conflict for those who read before it.
     api.commit(upsert(key("Kind", "there"), n=2), transaction=other)
     api.commit(insert(key("New", "name"), n=3))
     again = Api(make_service())

@@ -248,12 +248,12 @@ def test_an_entrypoint_that_exits_at_once_stops_the_start_with_its_last_words(
 
 
 def test_its_last_words_are_the_programs_own_not_gunicorns(run: Start, folder: Path) -> None:
-    program = 'print("SLOTS is no number.\\n[2026-01-01 12:00:00 +0000] [7] [ERROR] Shutting down")'
+    program = 'print("SLOTS is not a number.\\n[2026-01-01 12:00:00 +0000] [7] [ERROR] Shutting down")'
     (folder / "main.py").write_text(f"{program}\nraise SystemExit(4)\n")
     running = run("app.yaml")
     assert running.wait_exit() == 1
     last = running.output.splitlines()[-1]
-    assert ": SLOTS is no number. Its log:" in last
+    assert ": SLOTS is not a number. Its log:" in last
 
 
 @pytest.mark.parametrize(("kills", "starts"), [(3, True), (4, False)])
@@ -380,8 +380,8 @@ def test_an_address_that_this_machine_lacks_is_named(run: Start) -> None:
         (["app.yaml", "app.yaml"], "the service 'default' is described by"),
         (["app.yaml", "--instances", "shop=2"], "no file describes this service; there are: default"),
         (["app.yaml", "--instances", "default=none"], "expected a whole number from 1 to 50"),
-        (["app.yaml", "--port", "eighty"], "'eighty' is no port"),
-        (["app.yaml", "--project", "X"], "'X' is no project id; expected 6 to 30 of a-z"),
+        (["app.yaml", "--port", "eighty"], "'eighty' is not a port"),
+        (["app.yaml", "--project", "X"], "'X' is not a project id; expected 6 to 30 of a-z"),
         (["app.yaml", "--env", "A"], "'A': expected NAME=VALUE"),
         (["app.yaml", "--ttl", "Kind"], "'Kind': expected KIND.PROPERTY"),
         (["app.yaml", "--transaction-idle-seconds", "0"], "expected a number of seconds above 0"),

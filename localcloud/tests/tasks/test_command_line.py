@@ -98,7 +98,7 @@ def test_a_mistake_in_queue_yaml_is_one_line_at_the_start(
     [
         (["--queues", "/no/such/queue.yaml"], "/no/such/queue.yaml: cannot read it: no such file"),
         (["--app", "/no/such/app.yaml"], "/no/such/app.yaml: cannot read it: no such file"),
-        (["--port", "many"], "'many' is no port"),
+        (["--port", "many"], "'many' is not a port"),
         (["--port", "70000"], "Expected 0 to 65535"),
         (["--target", "worker"], "--target worker: 'worker' is not the address of an instance"),
         (["--target", "worker=http://h:99999"], "not the address of an instance"),

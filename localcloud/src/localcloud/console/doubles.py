@@ -38,4 +38,4 @@ def parse_double(text: str) -> float:
         value = float(text)
         if not math.isinf(value):
             return value
-    raise Problem(f"{text!r} is no double. Expected a number such as 1.5, NaN, Infinity or -Infinity.")
+    raise Problem(f"{text!r} is not a double. Expected a number such as 1.5, NaN, Infinity or -Infinity.")

@@ -213,7 +213,7 @@ def _new_key(where: Database, fields: dict[str, str]) -> Any:
         element.name = value
     elif fields["identifier"] == "id":
         if not value.strip().lstrip("-").isdecimal() or not -(1 << 63) <= int(value) < 1 << 63:
-            raise Problem(f"{value!r} is no id. Expected a whole number of 64 bits.")
+            raise Problem(f"{value!r} is not an id. Expected a whole number of 64 bits.")
         element.id = int(value)
     return key
 

@@ -58,7 +58,7 @@ def parse_key_literal(text: str) -> Any:
         return _parse(list(_tokens(text)))
     except (ValueError, IndexError) as error:
         raise Problem(
-            f"{text[:200]!r} is no key{f' ({error})' if str(error) else ''}. "
+            f"{text[:200]!r} is not a key{f' ({error})' if str(error) else ''}. "
             "Expected one such as KEY(Kind, 5) or KEY(NAMESPACE('n'), Kind, 'name')."
         ) from None
 
@@ -142,7 +142,7 @@ def _string(token: Token) -> str:
         return re.sub(r"\\(.)", lambda match: _UNESCAPES.get(match[1], match[1]), text, flags=re.DOTALL)
     if kind == "identifier":
         return text
-    raise ValueError(f"{text!r} is no name")
+    raise ValueError(f"{text!r} is not a name")
 
 
 def _quoted(text: str) -> str:

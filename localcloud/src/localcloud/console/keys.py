@@ -98,7 +98,7 @@ def parse_address(text: str) -> Any:
     except DecodeError:
         key = Key()
     if not key.path:
-        raise Problem(f"{text[:60]!r} is no key of this console.")
+        raise Problem(f"{text[:60]!r} is not a key of this console.")
     return key
 
 

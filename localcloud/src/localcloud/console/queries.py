@@ -129,7 +129,7 @@ def _add_filter(message: Any, given: FilterText, where: Database) -> None:
     if given.operator in ("IN", "NOT IN"):
         found = parse_json(given.value)
         if not isinstance(found, list):
-            raise Problem(f'{given.value!r} is no list. Expected values in JSON, such as [1, 2] or ["a"].')
+            raise Problem(f'{given.value!r} is not a list. Expected values in JSON, such as [1, 2] or ["a"].')
         for each in found:
             # A text in the list is a string, unless a type is chosen; the rest is what JSON says.
             text = each if isinstance(each, str) and given.type != GUESSED else json.dumps(each)

@@ -43,7 +43,7 @@ def test_of(name: str, operator: str, value: str) -> Test:
     if operator == IS_OF_TYPE:
         wanted = value.strip()
         if wanted not in TYPES or wanted == AS_JSON_STRING:
-            raise Problem(f"{value!r} is no type. Expected one of {', '.join(TYPES)}.")
+            raise Problem(f"{value!r} is not a type. Expected one of {', '.join(TYPES)}.")
         return lambda entity: name in entity.properties and type_name(entity.properties[name]) == wanted
     part = value.lower()
     return lambda entity: name in entity.properties and part in _text(entity.properties[name]).lower()

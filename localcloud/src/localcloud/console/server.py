@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Problem("Expected a Content-Length.", HTTPStatus.LENGTH_REQUIRED)
         text = self.headers.get("Content-Length", "0")
         if not text.isascii() or not text.isdecimal():
-            raise Problem("Content-Length is no number.")
+            raise Problem("Content-Length is not a number.")
         if int(text) > MAX_BODY_BYTES:
             raise Problem(
                 f"A form may have {MAX_BODY_BYTES // (1024 * 1024)} MB. "

@@ -164,7 +164,7 @@ def _task(given: dict[str, str]) -> Any:
     for line in filter(str.strip, given["headers"].splitlines()):
         found = _HEADER.fullmatch(line)
         if found is None:
-            raise Problem(f"{line!r} is no header. Expected Name: value.")
+            raise Problem(f"{line!r} is not a header. Expected Name: value.")
         request.headers[found[1]] = found[2]
     body = given["body"].replace("\r\n", "\n")
     request.body = parse_base64(body) if given["encoding"] == "base64" else body.encode()

@@ -43,7 +43,7 @@ def parse_timestamp(text: str, timestamp: Any) -> None:
         timestamp_text(timestamp)
     except (ValueError, OverflowError):
         raise Problem(
-            f"{text!r} is no time. Expected one such as 2026-05-01T12:00:30.123456Z, years 0001 to 9999."
+            f"{text!r} is not a time. Expected one such as 2026-05-01T12:00:30.123456Z, years 0001 to 9999."
         ) from None
 
 

@@ -72,7 +72,7 @@ def parse_json(text: str) -> Json:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Problem(f"This is no JSON: {error}.") from None
+        raise Problem(f"This is not JSON: {error}.") from None
 
 
 def read_entity(found: Json, where: str = "entity", depth: int = 0) -> Any:
@@ -183,7 +183,7 @@ def parse_base64(text: str) -> bytes:
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise Problem(f"{_shown(text)} is no base64 (A-Z, a-z, 0-9, + and /).") from None
+        raise Problem(f"{_shown(text)} is not base64 (A-Z, a-z, 0-9, + and /).") from None
 
 
 def base64_text(data: bytes) -> str:
@@ -232,7 +232,7 @@ _READERS: Mapping[str, Any] = {
 def parse_integer(text: str) -> int:
     """A 64-bit integer. Raises Problem."""
     if not _INTEGER.fullmatch(text.strip()) or not MIN_INTEGER <= int(text) <= MAX_INTEGER:
-        raise Problem(f"{text!r} is no integer. Expected a whole number from {MIN_INTEGER} to {MAX_INTEGER}.")
+        raise Problem(f"{text!r} is not an integer. Expected one from {MIN_INTEGER} to {MAX_INTEGER}.")
     return int(text)
 
 

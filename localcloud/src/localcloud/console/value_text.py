@@ -63,7 +63,7 @@ def _read_null(text: str, value: Any) -> None:
 def _read_boolean(text: str, value: Any) -> None:
     word = text.strip().lower()
     if word not in ("true", "false"):
-        raise Problem(f"{text!r} is no boolean. Expected true or false.")
+        raise Problem(f"{text!r} is not a boolean. Expected true or false.")
     value.boolean_value = word == "true"
 
 
@@ -105,7 +105,7 @@ def _read_key(text: str, value: Any) -> None:
 def _read_geo_point(text: str, value: Any) -> None:
     parts = text.split(",")
     if len(parts) != 2:
-        raise Problem(f"{text!r} is no point. Expected latitude, longitude: 52.5, 13.4.")
+        raise Problem(f"{text!r} is not a point. Expected latitude, longitude: 52.5, 13.4.")
     value.geo_point_value.latitude, value.geo_point_value.longitude = map(parse_double, parts)
 
 
@@ -121,7 +121,7 @@ def _read_protobuf(text: str, value: Any) -> None:
     try:
         value.ParseFromString(parse_base64(text))
     except DecodeError:
-        raise Problem("These bytes are no google.datastore.v1.Value.") from None
+        raise Problem("These bytes are not a google.datastore.v1.Value.") from None
 
 
 def _indented(found: Any) -> str:

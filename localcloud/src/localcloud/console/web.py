@@ -73,7 +73,7 @@ def json_response(value: Any) -> Response:
 
 
 def parse_query(text: str) -> Fields:
-    """The fields of an address or of a simple form. Raises Problem for what is no UTF-8, or too much."""
+    """The fields of an address or of a simple form. Raises Problem for what is not UTF-8, or too much."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError as error:

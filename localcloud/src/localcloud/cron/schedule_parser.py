@@ -123,7 +123,7 @@ class _Parser:
     def _check_month_days(self, days: frozenset[int], months: frozenset[int]) -> None:
         for day in (min(days), max(days)):
             if not 1 <= day <= 31:
-                raise self._wrong(f"{day} is no day of a month")
+                raise self._wrong(f"{day} is not a day of a month")
         if all(min(days) > days_in(month) for month in months):
             raise self._wrong(f"none of its months has a day {min(days)}")
 
@@ -156,7 +156,7 @@ class _Parser:
         token = self._tokens[self._place] if self._place < len(self._tokens) else ""
         if not _TIME.fullmatch(token):
             raise self._wrong(
-                f"{token!r} is no time from 0:00 to 23:59" if token else "the time of the day is missing"
+                f"{token!r} is not a time from 0:00 to 23:59" if token else "the time of the day is missing"
             )
         self._place += 1
         hour, _, minute = token.partition(":")

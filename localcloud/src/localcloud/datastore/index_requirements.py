@@ -113,10 +113,10 @@ def read_index_file(file: Path) -> IndexRequirements:
     except UnicodeDecodeError:
         raise BadStart(f"{file} is not UTF-8. Expected an index.yaml.") from None
     except (yaml_errors.Error, validation.ValidationError) as error:
-        raise BadStart(f"{file} is no index.yaml: {' '.join(str(error).split())}") from None
+        raise BadStart(f"{file} is not an index.yaml: {' '.join(str(error).split())}") from None
     entries = definitions.indexes if definitions is not None else None
     if entries is None and not _DECLARES_NOTHING.fullmatch(text):
-        raise BadStart(f"{file} is no index.yaml. Expected a list under 'indexes:'.")
+        raise BadStart(f"{file} is not an index.yaml. Expected a list under 'indexes:'.")
     return IndexRequirements(
         CompositeIndex(
             entry.kind,

@@ -197,7 +197,7 @@ def check_value(
     elif kind == "geo_point_value":
         point = value.geo_point_value
         if not (-90 <= point.latitude <= 90 and -180 <= point.longitude <= 180):
-            raise invalid(f"The property {name!r} is no point on Earth: {point.latitude}, {point.longitude}.")
+            raise invalid(f"The property {name!r} is not on Earth: {point.latitude}, {point.longitude}.")
     else:
         raise invalid(f"The property {name!r} has a value without a type.")
 
@@ -219,7 +219,7 @@ def _check_meaning(name: str, value: Message, kind: str | None) -> None:
     if meaning == _PROJECTED:
         raise invalid(f"The property {name!r} comes from a projection query: it can't be written.")
     if meaning not in _MEANINGS.get(kind or "", ()):
-        raise invalid(f"The property {name!r} has meaning {meaning}, which is none of a {kind}.")
+        raise invalid(f"The property {name!r} has meaning {meaning}, which a {kind} can't have.")
     if meaning in _UNINDEXED_MEANINGS and not value.exclude_from_indexes:
         raise invalid(f"The property {name!r} has meaning {meaning}: it must be excluded from indexes.")
 

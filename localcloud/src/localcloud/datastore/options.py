@@ -67,7 +67,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
 def port(text: str) -> int:
     """A TCP port, or 0."""
     if not (text.isascii() and text.isdigit()) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port. Expected 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port. Expected 0 to 65535")
     return int(text)
 
 
@@ -78,7 +78,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time. Expected seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time. Expected seconds, more than 0")
     return value
 
 
@@ -86,5 +86,5 @@ def ttl(text: str) -> tuple[str, str]:
     """A kind and a property."""
     kind, dot, name = text.rpartition(".")
     if not (kind and dot and name):
-        raise argparse.ArgumentTypeError(f"{text!r} is no TTL policy. Expected KIND.PROPERTY")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a TTL policy. Expected KIND.PROPERTY")
     return kind, name

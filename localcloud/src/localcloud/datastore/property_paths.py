@@ -41,7 +41,7 @@ def value_at(entity: Message, names: list[str]) -> Message | None:
 
 
 def set_at(entity: Message, names: list[str], value: Message) -> None:
-    """Put a value at a path; what stands in the way and is no entity becomes one."""
+    """Put a value at a path; what stands in the way and is not an entity becomes one."""
     for name in names[:-1]:
         inner = entity.properties[name]
         if not inner.HasField("entity_value"):

@@ -46,7 +46,7 @@ class Positions:
         return tuple(parts)
 
     def of(self, key: bytes, values: IndexedValues) -> list[tuple[bytes, ...]]:
-        """The column values with which the entity is a result, in order; none if it is no result.
+        """The column values with which the entity is a result, in order; none if it is not a result.
 
         Real service: an entity with several values is listed once, where its smallest value puts it
         (descending: its largest), of those that satisfy the filters; only a projection lists it once for each

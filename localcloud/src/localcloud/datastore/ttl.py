@@ -1,7 +1,7 @@
 """TTL policies: entities go once the time in one of their properties is past.
 
 Real service: deletion comes some time after expiry (typically within 24 hours), is not transactional, leaves
-descendants, and an expired entity that is still there is still read; a value that is no timestamp means
+descendants, and an expired entity that is still there is still read; a value that is not a timestamp means
 never. Deletions are billed as deletes. (Documentation, "Manage data retention with TTL policies".)
 
 We differ: a sweep begins every half minute, so that one can watch it.

@@ -79,7 +79,7 @@ class Connections:
 
     def hold(self, connection: ClientConnection, size: int) -> bool:
         """`size` more bytes of a body are to be kept. If that is too much in all, the body that has waited
-        longest for its client is given up; False if no other waits.
+        for its client for longest is given up; False if no other waits.
         """
         while self.held_bytes + size > self._most_held_bytes:
             self.tell(

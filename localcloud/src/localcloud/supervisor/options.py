@@ -186,7 +186,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; expected a whole number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a whole number from 0 to 65535")
     return int(text)
 
 
@@ -203,7 +203,7 @@ def _seconds(text: str) -> float:
 def _project(text: str) -> str:
     if not _PROJECT.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no project id; expected 6 to 30 of a-z, 0-9 and -, starting with a letter"
+            f"{text!r} is not a project id; expected 6 to 30 of a-z, 0-9 and -, starting with a letter"
         )
     return text
 

@@ -40,7 +40,7 @@ def v2_queue(queue: Message) -> Message:
 
 
 def v2_mask(mask: Message) -> Message:
-    """The v2 fields that a mask of v2beta3 fields names. Raises ApiError for what is no field."""
+    """The v2 fields that a mask of v2beta3 fields names. Raises ApiError for what is not a field."""
     if not mask.paths:
         return mask
     beta_mask = FieldMask(paths=[_TYPE if path == "type" else path for path in mask.paths])

@@ -46,7 +46,7 @@ class DeliveryLog:
         if waits:
             follows = f"next try in {(task.eta_us - now_us) / SECOND_US:.3f} s"
         elif task.state is State.GONE:
-            follows = "gone meanwhile"
+            follows = "gone in the meantime"
         else:
             follows = "another attempt is under way"
         self._write(f"{_subject(delivery)} failed: {_text(outcome)}; {follows}")

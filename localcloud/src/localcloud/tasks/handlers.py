@@ -33,7 +33,7 @@ class ServiceRules:
             return Outcome(405, "a static file takes no task")
         if handler.login is Login.REQUIRED:
             status = 302 if handler.redirects_to_login else 401
-            return Outcome(status, "login: required, and a task is no user")
+            return Outcome(status, "login: required, but a task is not signed in")
         return None
 
 

@@ -69,7 +69,7 @@ class HttpApi:
         return write_message(response, form) if version else firebase.write_response(response)
 
     def _split(self, path: str) -> tuple[str, str] | None:
-        """The version, empty for firebase-admin, and what follows; None for what is no path of the API."""
+        """The version, empty for firebase-admin, and what follows; None for what is not a path of the API."""
         if path.startswith("/projects/"):
             return "", path[1:]
         version, slash, rest = path[1:].partition("/")

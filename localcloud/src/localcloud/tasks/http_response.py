@@ -17,7 +17,7 @@ class BadResponse(Exception):
 
 
 class ResponseParser:
-    """Feed it bytes until `is_complete`; `feed` raises BadResponse for what is no HTTP.
+    """Feed it bytes until `is_complete`; `feed` raises BadResponse for what is not HTTP.
 
     Real service: a task's response body and headers are discarded; only the status counts (and Retry-After).
     """
@@ -91,7 +91,7 @@ class ResponseParser:
         elif b"content-length" in headers:
             length = headers[b"content-length"]
             if not length.isdigit() or len(length) > 18:
-                raise BadResponse("an answer whose Content-Length is no number")
+                raise BadResponse("an answer whose Content-Length is not a number")
             self._left = int(length)
             self._count_body(self._left)
             self.is_complete = self._left == 0

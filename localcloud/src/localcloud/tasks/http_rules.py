@@ -39,7 +39,7 @@ class Rule:
     field: str
     """The path of the request's field that the URL's path fills."""
     body: str
-    """The field that the body fills; `*` is the whole request, empty is no field."""
+    """The field that the body fills; `*` is the whole request, empty means no field."""
 
     def request(self, message_class: Message, path: str, query: dict[str, list[str]], body: bytes) -> Message:
         """The request's message. Raises Malformed."""
@@ -135,4 +135,4 @@ def _value(field: FieldDescriptor, text: str) -> Any:
 
 
 def _unknown(name: str) -> Malformed:
-    return Malformed(f"The query parameter {name[:100]!r} is no field of the request.")
+    return Malformed(f"The query parameter {name[:100]!r} is not a field of the request.")

@@ -67,5 +67,5 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
 def port(text: str) -> int:
     """A TCP port, or 0."""
     if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port. Expected 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port. Expected 0 to 65535")
     return int(text)

@@ -75,7 +75,7 @@ def _value(text: str, field: Any, value: str) -> Any:
             return value
         return float(value)
     except (KeyError, ValueError) as error:
-        raise invalid(f"filter {shown(text)}: {value!r} is no value of {field.name}.") from error
+        raise invalid(f"filter {shown(text)}: {value!r} is not a value of {field.name}.") from error
 
 
 def _read(queue: Message, path: list[str]) -> Any:

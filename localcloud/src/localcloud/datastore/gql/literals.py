@@ -32,4 +32,4 @@ def time_us(text: str) -> int:
         when = datetime.fromisoformat(f"{date}T{time}.{fraction or '0':0<6}{zone or '+00:00'}")
         return (when - _EPOCH) // _MICROSECOND
     except ValueError:
-        raise ValueError(f"{text[:100]!r} is no time. Expected one like 2026-05-31T13:30:00.5Z.") from None
+        raise ValueError(f"{text[:100]!r} is not a time. Expected one like 2026-05-31T13:30:00.5Z.") from None

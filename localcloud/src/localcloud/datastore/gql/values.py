@@ -90,7 +90,7 @@ class Values:
             return float(token.text)
         except ValueError:
             raise self._reader.refused(
-                token, f"{token.text[:100]} is no number. Expected digits after the e."
+                token, f"{token.text[:100]} is not a number. Expected digits after the e."
             ) from None
 
     def _call(self) -> Message:
