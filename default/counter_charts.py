@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, count
 
 from markupsafe import Markup
 
@@ -41,8 +41,8 @@ def counter_charts(counter: CounterValue, span_name: str, now: datetime) -> Coun
         raise Rejected("span", span_name, "one of " + ", ".join(SPANS))
     series = counter.history([span], now)[span.name]
     ends = _values(series)
-    low, high = min(series.value_before, *ends), max(series.value_before, *ends)
-    room = (high - low) or 1
+    scale = round_scale(min(series.value_before, *ends), max(series.value_before, *ends))
+    low, room = scale[-1], scale[0] - scale[-1]
     labels = [
         point.starts_at.strftime("%Y-%m-%d" if span.scale is DAYS else "%Y-%m-%d %H:%M UTC")
         for point in series.points
@@ -71,8 +71,16 @@ def counter_charts(counter: CounterValue, span_name: str, now: datetime) -> Coun
         for point, end in zip(series.points, ends, strict=True)
         if point.increments
     ]
-    scale = [low + room * step // 4 for step in range(4, -1, -1)]
     return CounterCharts(span_name, series.points[0].starts_at, value, scale, increments, rows[::-1])
+
+
+def round_scale(low: int, high: int) -> list[int]:
+    """Five round numbers that hold `low` and `high` between them, from the top to the ground."""
+    for step in (digit * 10**zeros for zeros in count() for digit in (1, 2, 3, 4, 5, 6, 8)):
+        ground = low // step * step
+        if ground + 4 * step >= high:
+            break
+    return [ground + each * step for each in range(4, -1, -1)]
 
 
 def sparklines(counters: Iterable[CounterValue], now: datetime) -> dict[str, Markup]:

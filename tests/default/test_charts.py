@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
+from default.counter_charts import round_scale
 from pushtasks.dashboard.charts import Bar, Mark, bars
 from pushtasks.web import figures
 
@@ -36,6 +38,16 @@ def test_a_hostile_label_stays_text() -> None:
 )
 def test_a_scale_ends_on_a_round_number(highest: int, top: int) -> None:
     assert bars("c", "t", "d", [Bar("x", [("first", highest)])]).top == top
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ground", "top"),
+    [(0, 0, 0, 4), (65, 3799, 0, 4000), (-5, 3, -6, 6), (1_000_000, 1_000_003, 1_000_000, 1_000_004)],
+)
+def test_a_values_scale_is_round_and_holds_them_all(low: int, high: int, ground: int, top: int) -> None:
+    scale = round_scale(low, high)
+    assert (scale[-1], scale[0]) == (ground, top)
+    assert len({above - below for above, below in pairwise(scale)}) == 1
 
 
 def test_each_line_of_the_scale_has_its_number_and_an_empty_chart_is_known() -> None:
