@@ -214,13 +214,13 @@ def test_forced_colours_leave_every_state_to_be_seen(stormy: LocalCloud, visit_c
 
 def test_a_task_is_found_by_its_name_and_shows_its_timeline(admin: Visitor) -> None:
     page = admin.open("/admin/retrying")
-    name = str(page.locator("#listing tbody th a.code").first.text_content())
     page.keyboard.press("/")
     page.keyboard.type("no-such-task")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Never seen")
     admin.problems.clear()  # the browser's own line about the 404
     admin.open("/admin/retrying")
+    name = str(page.locator("#listing tbody th a.code").first.text_content())
     page.get_by_role("link", name=name).click()
     expect(page.locator("#task-name")).to_have_text(name)
     expect(page.locator(".timeline")).to_contain_text("Next try")
