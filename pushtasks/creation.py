@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from pushtasks.errors import OutcomeUnknown, QueueRefused, TaskExists, in_full
+from pushtasks.errors import NoBatches, OutcomeUnknown, QueueRefused, TaskExists, in_full
 from pushtasks.queues import MOST_TASKS_A_BATCH, NewTask, TaskQueues
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Creator:
     def _create_batch(self, batch: Sequence[NewTask]) -> list[Exception | None]:
         try:
             return self._queues.create_batch(batch)
-        except NotImplementedError:  # a server without BatchCreateTasks
+        except NoBatches:
             return list(self._singles.map(self._create_single, batch))
 
     def _create_single(self, task: NewTask) -> Exception | None:

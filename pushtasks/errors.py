@@ -116,6 +116,10 @@ class QueueRefused(PushTasksError):
     """Cloud Tasks refuses, and would refuse again. The message says why."""
 
 
+class NoBatches(PushTasksError):
+    """The server has no BatchCreateTasks: tasks are created one by one there."""
+
+
 class NotThere(QueueRefused):
     """There is no queue, or no task, of this name."""
 

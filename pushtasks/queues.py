@@ -23,7 +23,7 @@ from pushtasks import logs
 from pushtasks.channels import to_server_at_home
 from pushtasks.datastore_calls import CLIENT_ERRORS
 from pushtasks.delivery import DUE_AT_HEADER, ENQUEUED_AT_HEADER, PARENT_HEADER, TRACE_HEADER
-from pushtasks.errors import NotThere, OutcomeUnknown, QueueRefused, TaskExists
+from pushtasks.errors import NoBatches, NotThere, OutcomeUnknown, QueueRefused, TaskExists
 from pushtasks.settings import Settings
 from pushtasks.task import AnyTask
 
@@ -134,7 +134,7 @@ class TaskQueues:
     def create_batch(self, tasks: Sequence[NewTask]) -> list[Exception | None]:
         """Create up to 100 tasks of one queue in one call: for each, None or what `create` would raise.
 
-        Raises NotImplementedError if the server has no BatchCreateTasks.
+        Raises NoBatches if the server has no BatchCreateTasks.
         """
         try:
             request = _BatchCreateTasksRequest(
@@ -145,7 +145,7 @@ class TaskQueues:
             operation = self._polled(begun.operation)
             broken = operation.exception(timeout=2 * _CALL_TIMEOUT_S)
         except api.MethodNotImplemented as error:
-            raise NotImplementedError("This server has no BatchCreateTasks.") from error
+            raise NoBatches("This server has no BatchCreateTasks.") from error
         except QueueRefused as refused:  # before anything was sent
             return [refused] * len(tasks)
         except (*CLIENT_ERRORS, TimeoutError) as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from localcloud.testing import FaultyProxy, TasksProcess
 
 from counters.settings import CounterSettings
 from pushtasks.delivery import Delivery
@@ -61,3 +62,17 @@ def delivery_of(body: bytes = b"{}", **about: Any) -> Delivery:
     about.setdefault("name", secrets.token_hex(8))
     about.setdefault("content_type", "application/json")
     return Delivery(queue="q", body=body, **about)
+
+
+@pytest.fixture(scope="module")
+def shared_proxy(tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
+    """Stands before the queue server of the module that uses it, each with queues of its own."""
+    with FaultyProxy(tasks=tasks_server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(shared_proxy: FaultyProxy, tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
+    with tasks_server.for_one_test():
+        yield shared_proxy
+        shared_proxy.clear_faults()

@@ -44,19 +44,6 @@ def tasks_server() -> Iterator[TasksProcess]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def shared_proxy(tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
-    with FaultyProxy(tasks=tasks_server.address) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(shared_proxy: FaultyProxy, tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
-    with tasks_server.for_one_test():
-        yield shared_proxy
-        shared_proxy.clear_faults()
-
-
 def queues_at(address: str, **more: str) -> TaskQueues:
     environ = {
         "GOOGLE_CLOUD_PROJECT": PROJECT,

@@ -92,19 +92,6 @@ def tasks_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TasksProc
         yield server
 
 
-@pytest.fixture(scope="module")
-def shared_proxy(tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
-    with FaultyProxy(tasks=tasks_server.address) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(shared_proxy: FaultyProxy, tasks_server: TasksProcess) -> Iterator[FaultyProxy]:
-    with tasks_server.for_one_test():
-        yield shared_proxy
-        shared_proxy.clear_faults()
-
-
 @pytest.fixture
 def worker(
     proxy: FaultyProxy,
